@@ -1,0 +1,17 @@
+import neostandard from 'neostandard'
+
+export default [
+  { ignores: ['dist', 'drizzle', '.tap', 'coverage', 'data'] },
+  ...neostandard({ ts: true }),
+  {
+    rules: {
+      'max-params': ['error', 4],
+      'max-depth': ['error', 3],
+      complexity: ['error', 15]
+    }
+  },
+  {
+    files: ['**/*.ts'],
+    rules: { '@typescript-eslint/no-explicit-any': 'error' }
+  }
+]

@@ -1,0 +1,85 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { readFileSync } from 'node:fs'
+import { completeContract } from '../src/contract.ts'
+import type { Code } from '../src/errors.ts'
+import { components, problemResponses } from '../src/schemas.ts'
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** How the operation can fail. Problems are sent as they are made, so no serializer is compiled for them. */
+    problems?: Code[]
+  }
+}
+
+const description = `Register, log in, refresh, log out; verify the access tokens in your own services with the keys at
+[\`/.well-known/jwks.json\`](/.well-known/jwks.json).
+
+To try it here: **POST /register**, then **POST /login**, copy the \`access_token\`, press **Authorize**, and call **GET /private**.`
+
+const tags = [
+  { name: 'Account', description: 'Who you are.' },
+  { name: 'Tokens', description: 'Get a pair of tokens, and keep it fresh.' },
+  { name: 'Sessions', description: 'Where you are logged in, and how to end it.' },
+  { name: 'Private', description: 'What a token opens.' },
+  { name: 'Discovery', description: 'What other services need to verify our tokens.' },
+  { name: 'Health', description: 'For load balancers.' }
+]
+
+/** Swagger UI runs its own scripts, styles itself inline, and talks to this host alone. */
+const policy = {
+  'default-src': "'none'",
+  'script-src': "'self'",
+  'style-src': "'self' 'unsafe-inline'",
+  'img-src': "'self' data:",
+  'font-src': "'self' data:",
+  'connect-src': "'self'",
+  'frame-ancestors': "'none'"
+}
+
+/** The contract, made from the routes' schemas, and Swagger UI at /docs unless it is switched off. Register it before the routes. */
+async function docs (app: FastifyInstance, { show }: { show: boolean }) {
+  for (const schema of components) app.addSchema(schema)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Latchkey', version: version(), description, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/', description: 'The host that this document comes from, local or production.' }],
+      tags,
+      components: {
+        securitySchemes: {
+          bearerAuth: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The `access_token` of a login or a refresh (RFC 6750, RFC 9068, RFC8725).' }
+        }
+      }
+    },
+    transform: ({ schema: { problems = [], response, ...schema }, url }) => {
+      const all = schema.tags?.includes('Health') ? problems : problems.concat('too_many_requests')
+      return { schema: { ...schema, response: Object.assign({}, response, problemResponses(all)) }, url }
+    },
+    transformObject: (document) => 'openapiObject' in document ? completeContract(document.openapiObject) : document.swaggerObject,
+    convertConstToEnum: false,
+    refResolver: { buildLocalReference: (json) => String(json['$id']) }
+  })
+  if (!show) return
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: policy,
+    // The badge of the online validator would send the contract elsewhere.
+    uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
+  })
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())))
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) => {
+    // Not at the start, which it would make longer for what few ask for.
+    const { contractYaml } = await import('../src/contract-yaml.ts')
+    return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
+  })
+}
+
+function version (): string {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+}
+
+export default fp(docs, { fastify: '5.x', name: 'docs' })

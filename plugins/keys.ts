@@ -1,0 +1,32 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../src/config.ts'
+import { type KeyRing, openKeyRing } from '../src/key-ring.ts'
+import { every } from '../src/periodic.ts'
+import type { Secrets } from '../src/secrets.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    keys: KeyRing
+  }
+}
+
+interface Options {
+  config: Config
+  secrets: Secrets
+  now: () => number
+}
+
+/** Other processes, the command line among them, rotate and revoke keys too. */
+const RELOAD_EVERY = 30_000
+
+/** The signing keys; made at first start, and read again every 30 s. */
+async function keys (app: FastifyInstance, { config, secrets, now }: Options) {
+  const ring = await openKeyRing({ store: app.db.store, secrets, settings: config, now })
+  app.decorate('keys', ring)
+
+  const stop = every(RELOAD_EVERY, ring.reload, (error) => app.log.error({ err: error }, 'the signing keys could not be read'))
+  app.addHook('onClose', stop)
+}
+
+export default fp(keys, { fastify: '5.x', name: 'keys', dependencies: ['db'] })

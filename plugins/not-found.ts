@@ -1,0 +1,26 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** Refuses what names no route, before any body is read: 404 where there is no resource, 405 where it does not know the method. Register it before the routes. */
+async function notFound (app: FastifyInstance) {
+  const resources = new Map<string, { pattern: RegExp, methods: Set<string> }>()
+
+  app.addHook('onRoute', ({ url, method }) => {
+    const source = `^${url.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+').replace(/\*$/, '.*').replace(/\/$/, '')}/?$`
+    const known = resources.get(source) ?? { pattern: new RegExp(source), methods: new Set() }
+    for (const one of [method].flat()) known.methods.add(one)
+    resources.set(source, known)
+  })
+  app.addHook('onRequest', async (request, reply) => request.is404 ? refuse(request, reply) : undefined)
+  // For a route that finds nothing itself, as that of Swagger UI's files.
+  app.setNotFoundHandler((_request, reply) => reply.problem('not_found'))
+
+  function refuse (request: FastifyRequest, reply: FastifyReply) {
+    const [path = ''] = request.url.split(/[?#]/)
+    const found = [...resources.values()].find(({ pattern }) => pattern.test(path))
+    if (found === undefined) return reply.problem('not_found')
+    return reply.header('allow', [...found.methods].sort().join(', ')).problem('method_not_allowed')
+  }
+}
+
+export default fp(notFound, { fastify: '5.x', name: 'not-found', dependencies: ['errors'] })

@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { every } from '../src/periodic.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    purge: () => Promise<void>
+  }
+}
+
+const EVERY = 600_000
+/** Few enough to hold the database for a few milliseconds, many enough to keep up. */
+const AT_ONCE = 500
+
+interface Options {
+  /** Milliseconds for which audit events are kept. */
+  auditRetention: number
+  now: () => number
+}
+
+/** Deletes what nobody needs any more: at the start, and every ten minutes. */
+async function purge (app: FastifyInstance, { auditRetention, now }: Options) {
+  const { store } = app.db
+  const batches = [
+    () => store.purgeSessions(now(), AT_ONCE),
+    () => store.purgeAttempts(now(), AT_ONCE),
+    () => store.purgeAuditEvents(now() - auditRetention, AT_ONCE)
+  ]
+
+  const purgeAll = async () => {
+    for (const batch of batches) while (await batch() === AT_ONCE);
+  }
+  app.decorate('purge', purgeAll)
+  const stop = every(EVERY, purgeAll, (error) => app.log.error({ err: error }, 'expired rows could not be purged'))
+  app.addHook('onReady', purgeAll)
+  app.addHook('onClose', stop)
+}
+
+export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['db'] })

@@ -1,0 +1,64 @@
+import { v7 as uuidv7 } from 'uuid'
+import type { User } from '../src/db/open.ts'
+import { canonical, emailKey } from '../src/identity.ts'
+import { answer, bodyProblems, problems, ref, Registration, type Routes, User as UserSchema } from '../src/schemas.ts'
+import { presentUser } from '../src/users.ts'
+
+const schema = {
+  operationId: 'register',
+  tags: ['Account'],
+  summary: 'Make an account',
+  description: 'It logs nobody in: that is the next call.',
+  security: [],
+  body: ref(Registration),
+  response: {
+    201: answer(UserSchema, 'The account.')
+  },
+  problems: problems(...bodyProblems, 'registration_closed', 'username_taken', 'email_taken', 'overloaded')
+}
+
+interface Options extends Record<string, unknown> {
+  open: boolean
+  now: () => number
+}
+
+export const register: Routes<Options> = async (app, { open, now }) => {
+  const { store } = app.db
+
+  app.post('/register', { schema, config: { limit: 'register' }, onRequest: async (_request, reply) => open ? undefined : reply.problem('registration_closed') },
+    async (request, reply) => {
+      const { body } = request
+      const slot = app.passwords.reserve('other')
+      if (slot === undefined) return reply.problem('overloaded')
+      try {
+        const user = newUser(body, await app.passwords.hash(body.password), now())
+        if (await store.insertUser(user)) {
+          await request.audit('user_created', { userId: user.id })
+          return reply.code(201).send(presentUser(user))
+        }
+        return reply.problem(await store.findUserByUsername(user.usernameKey) ? 'username_taken' : 'email_taken')
+      } finally {
+        slot.release()
+      }
+    })
+}
+
+function newUser ({ username, email }: { username: string, email?: string | null }, passwordHash: string, now: number): User {
+  return {
+    id: uuidv7({ msecs: now }),
+    username: username.normalize('NFKC'),
+    // A name with an @ is the account's own address, and is compared as one.
+    usernameKey: emailKey(username) ?? canonical(username),
+    email: email ?? null,
+    emailKey: emailKey(email ?? '') ?? null,
+    emailVerified: false,
+    passwordHash,
+    claims: '{}',
+    externalId: null,
+    sessionEpoch: 0,
+    keptSession: null,
+    disabledAt: null,
+    createdAt: now,
+    lastLoginAt: null
+  }
+}

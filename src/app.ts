@@ -1,0 +1,123 @@
+import Fastify, { type FastifyHttpOptions, type FastifyInstance } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, Server } from 'node:http'
+import { validate as isUuid } from 'uuid'
+import audit from '../plugins/audit.ts'
+import auth from '../plugins/auth.ts'
+import closing from '../plugins/closing.ts'
+import cors from '../plugins/cors.ts'
+import db from '../plugins/db.ts'
+import docs from '../plugins/docs.ts'
+import errors from '../plugins/errors.ts'
+import json from '../plugins/json.ts'
+import jwt from '../plugins/jwt.ts'
+import keys from '../plugins/keys.ts'
+import metrics from '../plugins/metrics.ts'
+import noStore from '../plugins/no-store.ts'
+import notFound from '../plugins/not-found.ts'
+import overload from '../plugins/overload.ts'
+import passwords from '../plugins/passwords.ts'
+import purge from '../plugins/purge.ts'
+import rateLimit from '../plugins/rate-limit.ts'
+import refreshCookie from '../plugins/refresh-cookie.ts'
+import securityHeaders from '../plugins/security-headers.ts'
+import tokens from '../plugins/tokens.ts'
+import { discovery } from '../routes/discovery.ts'
+import { health } from '../routes/health.ts'
+import { login } from '../routes/login.ts'
+import { logout } from '../routes/logout.ts'
+import { me } from '../routes/me.ts'
+import { password } from '../routes/password.ts'
+import { privateRoute } from '../routes/private.ts'
+import { refresh } from '../routes/refresh.ts'
+import { register } from '../routes/register.ts'
+import { sessions } from '../routes/sessions.ts'
+import { answerClientError, answerRouterError } from './early-errors.ts'
+import type { Config } from './config.ts'
+import { policyKeyword } from './policy-keyword.ts'
+import { RequestLog } from './request-log.ts'
+import { loadSecrets } from './secrets.ts'
+
+const BODY_LIMIT = 16_384
+/** Docker kills after 10 s what has not stopped. */
+const CLOSING_GRACE = 8_000
+/** Node looks for requests that take too long only so often (ms). */
+const TIMEOUTS_CHECKED_EVERY = 1_000
+
+export interface Surroundings {
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** From 0 to 1, 1 excluded. */
+  random: () => number
+}
+
+/** The composition root: every plugin and route, in the order in which they build on each other. */
+export async function build (config: Config, { now, random }: Surroundings = { now: Date.now, random: Math.random }): Promise<FastifyInstance> {
+  const app = Fastify(serverOptions(config))
+  const secrets = loadSecrets(config)
+
+  await app.register(metrics, { address: config.metrics })
+  await app.register(closing, { grace: CLOSING_GRACE })
+  await app.register(noStore)
+  await app.register(securityHeaders, config)
+  await app.register(errors)
+  await app.register(cors, { origins: config.corsOrigins })
+  await app.register(rateLimit, { limits: config.rateLimit })
+  await app.register(notFound)
+  await app.register(json)
+  await app.register(docs, { show: config.docs })
+
+  await app.register(db, { path: config.databasePath })
+  await app.register(purge, { auditRetention: config.auditRetention, now })
+  await app.register(audit, { now })
+  await app.register(passwords, config)
+  await app.register(keys, { config, secrets, now })
+  await app.register(jwt, { secrets })
+  await app.register(auth, { config, secrets, now, random })
+  await app.register(tokens, { attemptsKey: secrets.primary.attempts, now })
+  await app.register(refreshCookie, config)
+
+  await app.register(health)
+  await app.register(discovery, { publicUrl: config.publicUrl })
+  await app.register(async (work) => {
+    await work.register(overload)
+    await work.register(register, { open: config.registration === 'open', now })
+    await work.register(login)
+    await work.register(refresh)
+    await work.register(logout)
+    await work.register(privateRoute)
+    await work.register(me)
+    await work.register(password)
+    await work.register(sessions)
+  })
+
+  return app
+}
+
+function serverOptions (config: Config): FastifyHttpOptions<Server> {
+  return {
+    logger: { level: config.logLevel },
+    logController: new RequestLog(),
+    genReqId: requestId,
+    trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
+    requestTimeout: config.requestTimeout,
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { ignoreTrailingSlash: true },
+    // Node's own refusal has no body; `plugins/errors.ts` answers.
+    http: { requireHostHeader: false, headersTimeout: config.requestTimeout, connectionsCheckingInterval: TIMEOUTS_CHECKED_EVERY },
+    // A request that comes while we close, on a connection that was open, is answered like any other; the connection ends with it.
+    return503OnClosing: false,
+    ajv: {
+      // A body is taken as it came or refused; nothing is coerced, dropped or filled in.
+      customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true, allowUnionTypes: true },
+      plugins: [policyKeyword(config.passwordMinLength)]
+    },
+    frameworkErrors: answerRouterError,
+    clientErrorHandler: answerClientError
+  }
+}
+
+/** A caller's own id is kept when it is a UUID, so that one id follows a request through several services; nothing else can get into the log. */
+function requestId ({ headers: { 'x-request-id': given } }: IncomingMessage): string {
+  return typeof given === 'string' && isUuid(given) ? given : randomUUID()
+}

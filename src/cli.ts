@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+import { run } from './commands.ts'
+import { UsageError } from './commands/terminal.ts'
+import { explain } from './start-errors.ts'
+
+run(process.argv.slice(2), { now: Date.now, print: console.log }).catch((error: unknown) => {
+  console.error(error instanceof UsageError ? `latchkey: ${error.message}` : explain(error))
+  process.exitCode = 1
+})

@@ -1,0 +1,30 @@
+import { Command, CommanderError } from 'commander'
+import { addAuditCommand } from './commands/audit.ts'
+import { addKeyCommands } from './commands/keys.ts'
+import { type Terminal, UsageError } from './commands/terminal.ts'
+import { addUserCommands } from './commands/users.ts'
+
+/**
+ * The command line. It opens the same database as the service, which may run meanwhile.
+ * @param args without the program's own name
+ * @throws UsageError, ConfigError
+ */
+export async function run (args: string[], terminal: Terminal): Promise<void> {
+  const program = new Command('latchkey')
+    .description('Operate Latchkey. It reads the same settings as the service.')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => terminal.print(text.trimEnd()), writeErr: () => {} })
+  addKeyCommands(program, terminal)
+  addUserCommands(program, terminal)
+  addAuditCommand(program, terminal)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode !== 0) throw new UsageError(usage(error))
+  }
+}
+
+function usage ({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'expected a command; latchkey --help lists them' : message.replace(/^error: /, '').replace('\n', ' ')
+}

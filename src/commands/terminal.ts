@@ -1,0 +1,39 @@
+import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
+import { loadConfig } from '../config.ts'
+import { openDatabase, type Store } from '../db/open.ts'
+import type { Dependencies as KeyDependencies } from '../key-rotation.ts'
+import { loadSecrets } from '../secrets.ts'
+
+/** What a command has of the world around it. */
+export interface Terminal {
+  env?: NodeJS.ProcessEnv
+  now: () => number
+  print: (line: string) => void
+}
+
+/** What a person gave wrong; `message` is one line for the terminal. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+/** Works on the database of the service, which may run meanwhile. */
+export async function withStore (terminal: Terminal, work: (store: Store) => Promise<void>) {
+  const { databasePath } = loadConfig(terminal.env)
+  const { store, close } = openDatabase(databasePath)
+  try {
+    await work(store)
+  } finally {
+    await close()
+  }
+}
+
+export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & { store: Store }) => Promise<void>) {
+  const settings = loadConfig(terminal.env)
+  const secrets = loadSecrets(settings)
+  await withStore(terminal, (store) => work({ store, secrets, settings, now: terminal.now }))
+}
+
+/** Records what an operator did; it came from no address. */
+export async function record (store: Store, terminal: Terminal, event: AuditEventName, subject: AuditSubject) {
+  await store.insertAuditEvent(auditEvent(event, subject, { at: terminal.now(), ip: null, userAgent: 'latchkey command line', requestId: null }))
+}

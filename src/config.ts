@@ -1,0 +1,91 @@
+import type { StaticDecode } from '@sinclair/typebox'
+import { type TransformDecodeError, Value } from '@sinclair/typebox/value'
+import { closest } from 'fastest-levenshtein'
+import { existsSync } from 'node:fs'
+import { Settings } from './config/settings.ts'
+
+type Values = StaticDecode<typeof Settings>
+
+export type Config = Values & { publicUrl: string }
+
+/** A setting that stops the start; `message` is one line for the terminal. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
+
+const names = Object.values(Settings.properties).map(envName)
+
+/** What Kubernetes puts into the environment for a service that is itself called latchkey. */
+const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT(_|$))/
+
+/**
+ * Reads every setting from `env`; an empty one counts as absent.
+ * @throws ConfigError naming the first setting that is unknown, unreadable or contradicts another.
+ */
+export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
+  refuseUnknown(env)
+  const given = Object.entries(Settings.properties).flatMap(([key, schema]) => {
+    const value = env[envName(schema)] || schema['default']
+    return value === undefined ? [] : [[key, decode(envName(schema), schema, value)]]
+  })
+  // Each entry was decoded by the schema of its key, and those without a default are optional.
+  const settings = Object.fromEntries(given) as Values
+  const config = { ...settings, publicUrl: settings.publicUrl ?? `http://localhost:${settings.port}` }
+  refuseContradictions(config)
+  return config
+}
+
+/** The process's environment; a `.env` in the working directory fills in what it lacks. */
+function environment (): NodeJS.ProcessEnv {
+  if (existsSync('.env')) {
+    try {
+      process.loadEnvFile('.env')
+    } catch {
+      throw new ConfigError('.env: expected a file that can be read')
+    }
+  }
+  return process.env
+}
+
+export function envName (setting: Setting): string {
+  return String(setting['env'])
+}
+
+function decode (name: string, schema: Setting, value: string): unknown {
+  try {
+    return Value.Decode(schema, value)
+  } catch (error) {
+    // TypeBox wraps what a decoder throws; a string, which every value is, fails in no other way.
+    throw new ConfigError(`${name}: ${(error as TransformDecodeError).error.message}`)
+  }
+}
+
+function refuseUnknown (env: NodeJS.ProcessEnv) {
+  const unknown = Object.keys(env).find((name) =>
+    name.startsWith('LATCHKEY_') && !names.includes(name) && !injectedByKubernetes.test(name))
+  if (unknown !== undefined) throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)
+}
+
+function refuseContradictions (config: Config) {
+  const { accessTtl, sessionIdle, sessionMax, refreshGrace, refreshRecovery, secret, secretFallbacks, audience } = config
+  const contradictions: [boolean, string][] = [
+    [audience.length === 0, 'LATCHKEY_AUDIENCE: expected at least one name'],
+    // With a user's claims (1 KiB) a token then stays under its 4 KiB.
+    [Buffer.byteLength(JSON.stringify(audience)) > 500, 'LATCHKEY_AUDIENCE: expected no more than 500 bytes of JSON'],
+    [config.publicUrl.length > 250, 'LATCHKEY_PUBLIC_URL: expected no more than 250 characters'],
+    [sessionIdle > sessionMax, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
+    [accessTtl > sessionIdle, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
+    [refreshRecovery > 0 && refreshGrace > refreshRecovery, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
+    [config.cookies && !carriesCookies(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
+    [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
+  ]
+  const found = contradictions.find(([contradicts]) => contradicts)
+  if (found) throw new ConfigError(found[1])
+}
+
+/** Browsers keep a secure cookie over TLS alone, and take localhost for as good. */
+function carriesCookies (publicUrl: string): boolean {
+  return /^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(publicUrl)
+}

@@ -1,0 +1,55 @@
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import type { Dialect } from './dialect.ts'
+import { one, p, placeholders, set, some } from './statements.ts'
+import type { Tables } from './tables.ts'
+
+export type User = Tables['users']['$inferSelect']
+
+export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
+  const active = and(eq(users.id, p('id')), isNull(users.disabledAt))
+  const nextEpoch = sql`${users.sessionEpoch} + 1`
+
+  const insert = write('insert_user', db.insert(users).values(placeholders(users)).onConflictDoNothing().returning())
+  const byUsername = read('user_by_username', db.select().from(users).where(eq(users.usernameKey, p('key'))))
+  const byEmail = read('user_by_email', db.select().from(users).where(eq(users.emailKey, p('key'))))
+  const byId = read('user_by_id', db.select().from(users).where(eq(users.id, p('id'))))
+  const list = read('list_users',
+    db.select().from(users).where(gt(users.id, p('after'))).orderBy(asc(users.id)).limit(p('most')))
+  const loggedIn = write('user_logged_in',
+    db.update(users).set({ lastLoginAt: set('now') }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+  const rehash = write('rehash_password',
+    db.update(users).set({ passwordHash: set('hash') })
+      .where(and(eq(users.id, p('id')), eq(users.passwordHash, p('old')))).returning({ id: users.id }))
+  const changePassword = write('change_password',
+    db.update(users).set({ passwordHash: set('hash'), sessionEpoch: nextEpoch, keptSession: set('session') })
+      .where(and(active, eq(users.sessionEpoch, p('epoch')))).returning({ id: users.id }))
+  const endSessions = write('end_sessions_of_user',
+    db.update(users).set({ sessionEpoch: nextEpoch, keptSession: null }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+  const disable = write('disable_user',
+    db.update(users).set({ disabledAt: set('now'), sessionEpoch: nextEpoch, keptSession: null })
+      .where(active).returning({ id: users.id }))
+  const enable = write('enable_user',
+    db.update(users).set({ disabledAt: null }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+  const setClaims = write('set_claims',
+    db.update(users).set({ claims: set('claims') }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+
+  return {
+    /** Undefined when the username or the e-mail is taken. */
+    insertUser: async (user: User) => one(await insert(user)),
+    findUserByUsername: async (key: string) => one(await byUsername({ key })),
+    findUserByEmail: async (key: string) => one(await byEmail({ key })),
+    findUser: async (id: string) => one(await byId({ id })),
+    /** A page of all users, in the order of their ids. */
+    listUsers: (after: string, most: number) => list({ after, most }),
+    recordLogin: async (id: string, now: number) => { await loggedIn({ id, now }) },
+    /** Replaces a hash of an old scheme or cost, unless it has changed meanwhile; ends no session. */
+    upgradeHash: async (id: string, old: string, hash: string) => some(await rehash({ id, old, hash })),
+    /** Ends every session but `session`. False when the user was disabled, or `epoch` is no longer theirs. */
+    changePassword: async (values: { id: string, epoch: number, hash: string, session: string }) => some(await changePassword(values)),
+    endSessionsOfUser: async (id: string) => some(await endSessions({ id })),
+    /** Ends every session too. False when there is no such active user. */
+    disableUser: async (id: string, now: number) => some(await disable({ id, now })),
+    enableUser: async (id: string) => some(await enable({ id })),
+    setClaims: async (id: string, claims: string) => some(await setClaims({ id, claims }))
+  }
+}

@@ -1,0 +1,105 @@
+import { createSigner, createVerifier } from 'fast-jwt'
+import type { Config } from './config.ts'
+import type { SigningKey, Store } from './db/open.ts'
+import { ANNOUNCEMENT, publishedAt, signerAt } from './key-life.ts'
+import { createSigningKey, privatePem, publicPem, rewrap, secretOf, unwrap } from './keys.ts'
+import type { Secrets } from './secrets.ts'
+
+type Settings = Pick<Config, 'publicUrl' | 'audience' | 'algorithm' | 'accessTtl'>
+type KeyStore = Pick<Store, 'insertSigningKey' | 'listSigningKeys' | 'rewrapSigningKey'>
+
+export interface Dependencies {
+  store: KeyStore
+  secrets: Secrets
+  settings: Settings
+  now: () => number
+}
+
+const TYP = 'at+jwt'
+const REQUIRED_CLAIMS = ['iss', 'aud', 'exp', 'iat', 'sub', 'jti', 'sid']
+const VERIFIED_TOKENS_KEPT = 10_000
+/** An unknown header makes us look for new keys, but not more often. */
+const RELOAD_PAUSE = 5_000
+
+export type KeyRing = Awaited<ReturnType<typeof openKeyRing>>
+type Key = ReturnType<typeof load>
+
+/**
+ * The signing keys in memory. At first start one is made; a changed algorithm announces one;
+ * keys under an earlier secret are encrypted anew under the primary.
+ * A revoked key is of no use, so nobody needs the secret that it is under.
+ * @throws ConfigError when a key is under a secret that is not configured.
+ */
+export async function openKeyRing ({ store, secrets, settings, now }: Dependencies) {
+  await insertWhereNeeded({ store, secrets, settings, now })
+  let keys: Key[] = []
+  let byHeader = new Map<string, Key>()
+  let reloadedAt = -Infinity
+  let reloading: Promise<void> | undefined
+
+  /** Reads the keys again; who asks meanwhile waits for the same answer. */
+  async function reload () {
+    reloading ??= read().finally(() => { reloading = undefined })
+    await reloading
+  }
+
+  async function read () {
+    reloadedAt = now()
+    const known = new Map(keys.map((key) => [key.kid, key]))
+    const rows = (await store.listSigningKeys()).filter((row) => row.revokedAt === null)
+    // At the start each has to open. Later, one that another process has put under a secret of its own must not hide the rest: revocations above all.
+    const readable = rows.filter((row) => known.size === 0 || known.has(row.kid) || secrets.all.has(row.keyId))
+    keys = readable.map((row) => known.get(row.kid) ?? load(row, secrets, settings))
+    byHeader = new Map(keys.map((key) => [key.header, key]))
+  }
+
+  /** @returns the published key whose tokens all begin with `header`; an unknown one is looked for, at most once in 5 s. */
+  async function find (header: string): Promise<Key | undefined> {
+    if (!byHeader.has(header) && (reloading || now() - reloadedAt >= RELOAD_PAUSE)) await reload()
+    const key = byHeader.get(header)
+    return key !== undefined && published().includes(key) ? key : undefined
+  }
+
+  const published = () => publishedAt(keys, now(), settings.accessTtl)
+
+  await reload()
+  return { reload, find, published, signer: () => signerAt(keys, now()) }
+}
+
+async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencies) {
+  const { algorithm } = settings
+  const rows = await store.listSigningKeys()
+  // First of all: with a wrong secret nothing may be written.
+  for (const row of rows.filter((one) => one.revokedAt === null && one.keyId !== secrets.primary.id)) {
+    await store.rewrapSigningKey(rewrap(row, secretOf(row, secrets), secrets.primary))
+  }
+  const insert = (activeFrom: number) => store.insertSigningKey(createSigningKey(algorithm, secrets.primary, { now: now(), activeFrom }))
+  if (signerAt(rows, now()) === undefined) {
+    // Two first starts agree: `activeFrom` is unique. Where there are keys, revoked or still to come, 0 may be taken.
+    await insert(rows.length === 0 ? 0 : now())
+  }
+  const newest = rows.findLast((row) => row.revokedAt === null)
+  if (newest !== undefined && newest.alg !== algorithm) await insert(now() + ANNOUNCEMENT)
+}
+
+/** A stored key made ready: its signer and verifier are built once, since each costs ten signatures to build. */
+function load (row: SigningKey, secrets: Secrets, { publicUrl, audience }: Settings) {
+  const { kid, alg, publicJwk, activeFrom } = row
+  // Only the algorithms of LATCHKEY_ALGORITHM are ever written to this column.
+  const algorithm = alg as Config['algorithm']
+  const sign = createSigner({ key: privatePem(unwrap(row, secretOf(row, secrets))), algorithm, kid, header: { alg: algorithm, typ: TYP, kid } })
+  const verify = createVerifier({
+    key: publicPem(row),
+    algorithms: [algorithm],
+    checkTyp: TYP,
+    requiredClaims: REQUIRED_CLAIMS,
+    allowedIss: publicUrl,
+    allowedAud: audience,
+    // Times are compared by the caller, with the service's one clock.
+    ignoreExpiration: true,
+    ignoreNotBefore: true,
+    cache: VERIFIED_TOKENS_KEPT
+  })
+  const [header = ''] = sign({}).split('.')
+  return { kid, alg, activeFrom, header, sign, verify, jwk: { ...JSON.parse(publicJwk), kid, alg, use: 'sig' }, revokedAt: row.revokedAt }
+}

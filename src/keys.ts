@@ -1,0 +1,83 @@
+import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
+import { type Config, ConfigError } from './config.ts'
+import type { SigningKey } from './db/open.ts'
+import type { SecretKeys, Secrets } from './secrets.ts'
+
+export type Algorithm = Config['algorithm']
+
+const generators: Record<Algorithm, () => { privateKey: KeyObject, publicKey: KeyObject }> = {
+  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generateKeyPairSync('ed25519'),
+  RS256: () => generateKeyPairSync('rsa', { modulusLength: 3072 })
+}
+
+/** The members that RFC 7638 §3.2 (and RFC 8037 §2) hash, in its order; nothing else of a JWK is published. */
+const members: Record<Algorithm, (keyof JsonWebKey)[]> = {
+  ES256: ['crv', 'kty', 'x', 'y'],
+  EdDSA: ['crv', 'kty', 'x'],
+  RS256: ['e', 'kty', 'n']
+}
+
+/** A new signing key as it is stored, its private part encrypted under `secret`; it signs from `activeFrom` (ms) on. */
+export function createSigningKey (alg: Algorithm, secret: SecretKeys, { now, activeFrom }: { now: number, activeFrom: number }): SigningKey {
+  const { privateKey, publicKey } = generators[alg]()
+  const jwk = publicMembers(alg, publicKey.export({ format: 'jwk' }))
+  const kid = thumbprint(jwk)
+  return {
+    kid,
+    alg,
+    publicJwk: JSON.stringify(jwk),
+    encryptedKey: wrap(privateKey.export({ type: 'pkcs8', format: 'der' }), kid, secret),
+    keyId: secret.id,
+    activeFrom,
+    revokedAt: null,
+    createdAt: now
+  }
+}
+
+function publicMembers (alg: Algorithm, jwk: JsonWebKey): JsonWebKey {
+  return Object.fromEntries(members[alg].map((member) => [member, jwk[member]]))
+}
+
+/** RFC 7638: SHA-256 over the required members alone, in lexicographic order, without white space. */
+function thumbprint (jwk: JsonWebKey): string {
+  return createHash('sha256').update(JSON.stringify(jwk)).digest('base64url')
+}
+
+/** AES-256-GCM as `iv.ciphertext.tag`; the `kid` is bound to it, so a ciphertext cannot stand in for another key's. */
+function wrap (privateKey: Buffer, kid: string, secret: SecretKeys): string {
+  const iv = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', secret.wrapping, iv).setAAD(Buffer.from(kid))
+  const parts = [iv, cipher.update(privateKey), cipher.final(), cipher.getAuthTag()]
+  return Buffer.concat(parts).toString('base64url')
+}
+
+/** @throws ConfigError when the secret that encrypted `key` is not configured. */
+export function secretOf (key: SigningKey, secrets: Secrets): SecretKeys {
+  const secret = secrets.all.get(key.keyId)
+  if (secret) return secret
+  throw new ConfigError(`LATCHKEY_SECRET: signing key ${key.kid} was encrypted under another secret; ` +
+    'add that one to LATCHKEY_SECRET_FALLBACKS, or restore the secret file that belongs to this database')
+}
+
+/** @throws when `secret` did not encrypt it, or it was altered. */
+export function unwrap (key: SigningKey, secret: SecretKeys): Buffer {
+  const bytes = Buffer.from(key.encryptedKey, 'base64url')
+  const decipher = createDecipheriv('aes-256-gcm', secret.wrapping, bytes.subarray(0, 12), { authTagLength: 16 })
+    .setAAD(Buffer.from(key.kid)).setAuthTag(bytes.subarray(-16))
+  return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
+}
+
+/** The same key encrypted under another secret. */
+export function rewrap (key: SigningKey, from: SecretKeys, to: SecretKeys): Pick<SigningKey, 'kid' | 'encryptedKey' | 'keyId'> {
+  return { kid: key.kid, encryptedKey: wrap(unwrap(key, from), key.kid, to), keyId: to.id }
+}
+
+/** PKCS #8 bytes as PEM, which the JWT library reads. */
+export function privatePem (der: Buffer): string {
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' }).toString()
+}
+
+export function publicPem (key: SigningKey): string {
+  return createPublicKey({ key: JSON.parse(key.publicJwk), format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
+}

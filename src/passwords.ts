@@ -1,0 +1,153 @@
+import { createHmac } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Piscina } from 'piscina'
+import type { Done, Task } from './bcrypt-worker.js'
+import type { Config } from './config.ts'
+import { fingerprint } from './secrets.ts'
+import { Unavailable } from './unavailable.ts'
+
+type Settings = Pick<Config, 'bcryptCost' | 'hashThreads' | 'hashQueue' | 'passwordPepper' | 'passwordPepperFallbacks'>
+
+/**
+ * Key of the pre-hash where no pepper is set. It is public and need not be secret: it keeps hashes of
+ * other systems from being tried against ours without a guess of the password (hash shucking).
+ */
+const builtIn: Pepper = { id: 'builtin', key: 'latchkey password pre-hash, version 1' }
+
+interface Pepper {
+  id: string
+  key: string
+}
+
+/** `algorithm$key$cost$salt and digest`; bcrypt's own `$2b$` form is put together from the last two. */
+const storedForm = /^bcrypt_hmac_sha384\$([\w-]+)\$(\d\d)\$([./A-Za-z0-9]{53})$/
+const LOWEST_COST = 4
+const HIGHEST_COST = 15
+
+/** A salt and a digest that no password gives; comparing with it costs what a real comparison costs. */
+const DECOY = 'abcdefghijklmnopqrstuu' + '.'.repeat(31)
+
+/** A failed login takes at least so many times a hash at today's cost, so that a cheap old hash tells nothing. */
+const FAILURE_FACTOR = 1.3
+
+export type Passwords = ReturnType<typeof createPasswords>
+
+export interface Verdict {
+  matches: boolean
+  /** The hash is of another cost or key than today's. */
+  outdated: boolean
+  /** Milliseconds that the comparison took, without the wait for a thread. */
+  took: number
+}
+
+/**
+ * Hashes and compares passwords with bcrypt over a keyed pre-hash, in worker threads that start at first use.
+ * @param waited is told how long each hash waited for a thread.
+ * bcrypt reads 72 bytes; the pre-hash (OWASP Password Storage: HMAC-SHA-384, base64) lets every byte count.
+ */
+export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordPepper, passwordPepperFallbacks }: Settings, waited: (ms: number) => void = () => {}) {
+  const primary = passwordPepper === undefined ? builtIn : pepper(passwordPepper)
+  const keys = new Map([builtIn, primary, ...passwordPepperFallbacks.map(pepper)].map((one) => [one.id, one]))
+  const decoy = `$2b$${digits(bcryptCost)}$${DECOY}`
+  let pool: Piscina | undefined
+  let closed = false
+  let slots = 0
+  let costOfToday: number | undefined
+
+  async function run<T extends string | boolean> (task: Task): Promise<Done<T>> {
+    // Piscina would start a thread anew, and nobody would end it.
+    if (closed) throw new Error('the hashing threads have been stopped')
+    pool ??= startPool()
+    const asked = performance.now()
+    const done: Done<T> = await pool.run(task).catch((error: unknown) => { throw new Unavailable(error, 'a hashing thread') })
+    waited(performance.now() - asked - done.took)
+    return done
+  }
+
+  function startPool (): Piscina {
+    const started = new Piscina({
+      filename: new URL('./bcrypt-worker.js', import.meta.url).href,
+      // None of the loaders that this process may have been started with.
+      execArgv: [],
+      maxThreads: hashThreads,
+      minThreads: 1,
+      // A thread takes longer to start than a password to hash: one that has started stays.
+      idleTimeout: Infinity
+    })
+    // A thread that dies at work fails its own task. For one that cannot even start Piscina tries no other,
+    // and what has been asked of it would wait for ever: it fails now, and the next task begins anew.
+    return started.once('error', async () => {
+      pool = undefined
+      // Others of its threads may fail in the same way.
+      await started.on('error', () => {}).destroy()
+    })
+  }
+
+  /** @returns the stored form of a new password. */
+  async function hash (password: string): Promise<string> {
+    const { result } = await run<string>({ digest: preHash(password, primary), cost: bcryptCost })
+    return `bcrypt_hmac_sha384$${primary.id}$${digits(bcryptCost)}$${result.slice(-53)}`
+  }
+
+  /** Compares with a stored form; with none, or one that is damaged, it takes as long and never matches. */
+  async function verify (password: string, stored: string | undefined): Promise<Verdict> {
+    const parsed = stored === undefined ? undefined : parse(stored, keys)
+    const { result, took } = await run<boolean>({
+      digest: preHash(password, parsed?.key ?? primary),
+      hash: parsed?.bcrypt ?? decoy
+    })
+    if (parsed === undefined || parsed.cost === bcryptCost) costOfToday = took
+    // A lone surrogate becomes U+FFFD in UTF-8, so it could match another password's hash.
+    const matches = result && parsed !== undefined && password.isWellFormed()
+    return { matches, outdated: parsed?.key !== primary || parsed.cost !== bcryptCost, took }
+  }
+
+  /** To be awaited before a failed login is answered: every failure then takes as long, whatever its hash cost. */
+  async function evenOut ({ took }: Verdict): Promise<void> {
+    const rest = FAILURE_FACTOR * (costOfToday ?? await measure()) - took
+    if (rest > 0) await delay(rest)
+  }
+
+  async function measure (): Promise<number> {
+    const { took } = await run({ digest: preHash('', primary), hash: decoy })
+    costOfToday = took
+    return took
+  }
+
+  /**
+   * Takes a place in the queue before any work is done for a request; logins get three quarters of it,
+   * so that they cannot keep everybody else out. Undefined when it is full.
+   */
+  function reserve (purpose: 'login' | 'other'): { release: () => void } | undefined {
+    const waiting = purpose === 'login' ? Math.ceil(hashQueue * 0.75) : hashQueue
+    if (slots >= hashThreads + waiting) return undefined
+    slots += 1
+    return { release: () => { slots -= 1 } }
+  }
+
+  async function close () {
+    closed = true
+    await pool?.destroy()
+  }
+
+  return { hash, verify, evenOut, reserve, places: () => slots, close }
+}
+
+function pepper (key: string): Pepper {
+  return { id: fingerprint(key), key }
+}
+
+function preHash (password: string, { key }: Pepper): string {
+  return createHmac('sha384', key).update(password.normalize('NFC')).digest('base64')
+}
+
+function parse (stored: string, keys: Map<string, Pepper>) {
+  const [, keyId = '', cost = '', rest = ''] = storedForm.exec(stored) ?? []
+  const key = keys.get(keyId)
+  if (key === undefined || Number(cost) < LOWEST_COST || Number(cost) > HIGHEST_COST) return undefined
+  return { key, cost: Number(cost), bcrypt: `$2b$${cost}$${rest}` }
+}
+
+function digits (cost: number): string {
+  return String(cost).padStart(2, '0')
+}

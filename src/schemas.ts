@@ -1,0 +1,186 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { catalogue, type Code, codes, fieldCodes } from './errors.ts'
+
+export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
+
+const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 32, description })
+const Id = (description: string) => Type.String({ format: 'uuid', maxLength: 36, description })
+const enumOf = <const T extends string>(values: readonly T[], description: string) =>
+  Type.Unsafe<T>({ type: 'string', enum: values, description })
+const nullable = (type: 'string', options: object) => Type.Unsafe<string | null>({ ...options, type: [type, 'null'] })
+
+/** One or more sentences of ours, never of the client's. */
+const SENTENCE = '^\\S.*\\S$'
+/** More than anybody has; for clients that reserve memory. */
+const MOST_LISTED = 100_000
+
+/** The body limit is 16 KiB, so no string in a body is longer. */
+const LONGEST = 16_384
+/** Seconds; no session lives longer than ten years. */
+const TEN_YEARS = 315_360_000
+
+const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$', maxLength: 4_096, description })
+const Seconds = (description: string) => Type.Integer({ format: 'int32', minimum: 0, maximum: TEN_YEARS, description })
+const Base64url = (description: string) => Type.String({ pattern: '^[\\w-]+$', maxLength: 1_024, description })
+
+export const Username = Type.String({
+  'x-policy': 'username',
+  maxLength: LONGEST,
+  description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.',
+  examples: ['ada']
+})
+
+export const NewPassword = Type.String({
+  'x-policy': 'new-password',
+  format: 'password',
+  maxLength: LONGEST,
+  description: '8 (unless set otherwise) to 1024 characters, any of Unicode, counted after NFC. Neither a common password nor the user\'s own name or address.',
+  examples: ['correct horse battery staple']
+})
+
+const AnyPassword = Type.String({ format: 'password', maxLength: LONGEST, description: 'The password.', examples: ['correct horse battery staple'] })
+
+export const RefreshToken = Type.String({ maxLength: LONGEST, description: 'The refresh token that was received last.', examples: ['eyJhbGciOiJIUzI1NiIs…'] })
+
+export const Registration = Type.Object({
+  username: Username,
+  password: NewPassword,
+  email: Type.Optional(nullable('string', {
+    'x-policy': 'email', maxLength: LONGEST, description: 'An e-mail address; null is the same as none.', examples: ['ada@example.com']
+  }))
+}, { $id: 'Registration', additionalProperties: false })
+
+export const Credentials = Type.Object({
+  username: Type.String({ maxLength: LONGEST, description: 'The username, or the e-mail address.', examples: ['ada'] }),
+  password: AnyPassword,
+  transport: Type.Optional(enumOf(['body', 'cookie'], 'Where the refresh token is to travel: in the body (unless said otherwise), or in a cookie, where LATCHKEY_COOKIES is on.'))
+}, { $id: 'Credentials', additionalProperties: false })
+
+/** Without a body, or without the field, the cookie speaks. */
+export const OptionalRefreshToken = Type.Unsafe<{ refresh_token?: string } | null>({
+  $id: 'RefreshRequest', type: ['object', 'null'], properties: { refresh_token: RefreshToken }, additionalProperties: false
+})
+
+export const PasswordChange = Type.Object({
+  current_password: AnyPassword,
+  new_password: NewPassword
+}, { $id: 'PasswordChange', additionalProperties: false })
+
+export const TokenPair = Type.Object({
+  access_token: Token('A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.'),
+  token_type: Type.Literal('Bearer'),
+  expires_in: Seconds('Seconds for which the access token is good.'),
+  refresh_token: Type.Optional(Token('Keep it secret. Each refresh gives a new one; use the newest. Absent where it travels in the cookie.')),
+  refresh_expires_in: Seconds('Seconds for which the refresh token is good.')
+}, { $id: 'TokenPair', additionalProperties: false })
+
+export const User = Type.Object({
+  id: Id('The `sub` of the user\'s tokens.'),
+  username: Type.String({ pattern: '^\\S+$', maxLength: 150, examples: ['ada'] }),
+  email: nullable('string', { pattern: '^\\S+@\\S+$', maxLength: 254, examples: ['ada@example.com'] }),
+  email_verified: Type.Boolean(),
+  created_at: Time('When the user registered.'),
+  last_login_at: nullable('string', { format: 'date-time', maxLength: 32, description: 'When the user last logged in, if ever.' })
+}, { $id: 'User', additionalProperties: false })
+
+export const Session = Type.Object({
+  id: Id('The `sid` of the session\'s tokens.'),
+  created_at: Time('The login.'),
+  last_used_at: Time('The last refresh, or the login.'),
+  expires_at: Time('When it ends unless it is refreshed before.'),
+  ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
+  user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
+  current: Type.Boolean({ description: 'Whether the access token of this request belongs to it.' })
+}, { $id: 'Session', additionalProperties: false })
+
+export const SessionList = Type.Array(Type.Unsafe<Static<typeof Session>>({ $ref: 'Session#' }), { $id: 'SessionList', maxItems: MOST_LISTED })
+
+export const Greeting = Type.Object({ message: Type.Literal('Access Granted!') }, { $id: 'Greeting', additionalProperties: false })
+
+export const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false })
+
+const Jwk = Type.Object({
+  kid: Base64url('RFC 7638 thumbprint.'),
+  kty: enumOf(['EC', 'OKP', 'RSA'], 'The family of the key.'),
+  alg: enumOf(['ES256', 'EdDSA', 'RS256'], 'The one algorithm of this key.'),
+  use: Type.Literal('sig'),
+  crv: Type.Optional(Base64url('The curve.')),
+  x: Type.Optional(Base64url('First coordinate.')),
+  y: Type.Optional(Base64url('Second coordinate.')),
+  n: Type.Optional(Base64url('RSA modulus.')),
+  e: Type.Optional(Base64url('RSA exponent.'))
+}, { $id: 'Jwk', additionalProperties: false })
+
+export const Jwks = Type.Object({
+  keys: Type.Array(Type.Unsafe<Static<typeof Jwk>>({ $ref: 'Jwk#' }), { maxItems: MOST_LISTED })
+}, { $id: 'Jwks', additionalProperties: false })
+
+export const Metadata = Type.Object({
+  issuer: Type.String({ format: 'uri', maxLength: 250, description: 'The `iss` of the access tokens.', examples: ['http://localhost:3000'] }),
+  jwks_uri: Type.String({ format: 'uri', maxLength: 300, description: 'Where the public keys are.', examples: ['http://localhost:3000/.well-known/jwks.json'] })
+}, { $id: 'Metadata', additionalProperties: false })
+
+const FieldError = Type.Object({
+  // The name of an unknown field is in it, and each of its characters may be written as two.
+  pointer: Type.String({ format: 'json-pointer', maxLength: 2 * LONGEST, description: 'JSON Pointer into the body; empty for the whole of it.', examples: ['/password'] }),
+  code: enumOf(fieldCodes, 'What is wrong with it.'),
+  detail: Type.String({ pattern: SENTENCE, maxLength: 256, examples: ['This field is too short.'] })
+}, { $id: 'FieldError', additionalProperties: false })
+
+export const Problem = Type.Object({
+  type: Type.Literal('about:blank'),
+  title: Type.String({ pattern: SENTENCE, maxLength: 64 }),
+  status: Type.Integer({ format: 'int32', minimum: 400, maximum: 599 }),
+  detail: Type.String({ pattern: SENTENCE, maxLength: 256 }),
+  code: enumOf(codes, 'Stable; branch on it.'),
+  request_id: Id('Names this request in the service\'s log.'),
+  errors: Type.Optional(Type.Array(Type.Unsafe<Static<typeof FieldError>>({ $ref: 'FieldError#' }), { maxItems: 50 }))
+}, { $id: 'Problem', additionalProperties: false })
+
+/** Everything with an `$id`, so that the contract shows it as a named component. */
+export const components = [
+  Registration, Credentials, OptionalRefreshToken, PasswordChange, TokenPair, User, Session, SessionList, Greeting, Health, Jwk, Jwks, Metadata, FieldError, Problem
+]
+
+export function ref<T extends TSchema> (schema: T) {
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` })
+}
+
+const noStore = { 'Cache-Control': { type: 'string', const: 'no-store', description: 'Not to be kept by any cache.' } }
+const challenge = { 'WWW-Authenticate': { type: 'string', enum: ['Bearer realm="latchkey"', 'Bearer realm="latchkey", error="invalid_token"'], description: 'RFC 6750 §3.' } }
+const retryAfter = { 'Retry-After': { type: 'integer', format: 'int32', minimum: 1, maximum: 86_400, description: 'Seconds to wait.' } }
+
+/** A success with a body, a named component. */
+export function answer<T extends TSchema> (schema: T, description: string, headers: object = noStore) {
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#`, description, headers })
+}
+
+/** A success without a body. */
+export function noContent (description: string, headers: object = noStore) {
+  return Type.Unsafe<undefined>({ type: 'null', description, headers })
+}
+
+/** The ways in which an operation can fail, beside those of every operation; `plugins/docs.ts` makes responses of them. */
+export const problems = (...expected: Code[]) => expected
+
+/** How any operation may fail; the first is bad HTTP. */
+const anywhere: Code[] = ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error', 'unavailable']
+
+/** Error responses for the contract, one per status. */
+export function problemResponses (expected: Code[] = []) {
+  const all: Code[] = [...new Set<Code>([...expected, ...anywhere])]
+  const statuses = new Set(all.map((code) => catalogue[code].status))
+  return Object.fromEntries([...statuses].map((status) => [status, {
+    description: all.filter((code) => catalogue[code].status === status)
+      .map((code) => `\`${code}\`: ${catalogue[code].detail}`).join('\n\n'),
+    headers: { ...noStore, ...(status === 401 && challenge), ...((status === 429 || status === 503) && retryAfter) },
+    content: { 'application/problem+json': { schema: ref(Problem) } }
+  }]))
+}
+
+/** What can be wrong with any JSON body. */
+export const bodyProblems: Code[] = ['invalid_request', 'invalid_json', 'body_too_large', 'unsupported_media_type']
+/** What can be wrong with any access token. */
+export const bearerProblems: Code[] = ['missing_token', 'invalid_token', 'token_expired']
+export const bearer = [{ bearerAuth: [] }]

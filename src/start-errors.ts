@@ -1,0 +1,44 @@
+import { ConfigError } from './config.ts'
+
+/** What an operator can mend, by the code that Node or SQLite gives it. */
+const causes = new Map(Object.entries({
+  EADDRINUSE: 'PORT: another process listens there already',
+  EADDRNOTAVAIL: 'HOST: this machine has no such address',
+  EAFNOSUPPORT: 'HOST: this machine has no such address',
+  EINVAL: 'HOST: this machine has no such address',
+  ENOTFOUND: 'HOST: this machine has no such address',
+  EAI_AGAIN: 'HOST: this name cannot be looked up now',
+  EACCES: 'DATABASE_URL: the data folder cannot be written, or PORT is reserved for root',
+  EPERM: 'DATABASE_URL: the data folder cannot be written',
+  EROFS: 'DATABASE_URL: the data folder cannot be written',
+  ENOENT: 'DATABASE_URL: the data folder cannot be made',
+  ENAMETOOLONG: 'DATABASE_URL: the path is too long',
+  ELOOP: 'DATABASE_URL: the path goes in a circle',
+  EIO: 'DATABASE_URL: the disk fails',
+  SQLITE_IOERR: 'DATABASE_URL: the disk fails',
+  ENOTDIR: 'DATABASE_URL: a part of the path is a file',
+  EEXIST: 'DATABASE_URL: a part of the path is a file, or a link to nowhere',
+  EISDIR: 'DATABASE_URL: this is a folder',
+  ENOSPC: 'DATABASE_URL: the disk is full',
+  SQLITE_FULL: 'DATABASE_URL: the disk is full',
+  SQLITE_NOTADB: 'DATABASE_URL: this file is no SQLite database',
+  SQLITE_READONLY: 'DATABASE_URL: the database cannot be written',
+  SQLITE_CANTOPEN: 'DATABASE_URL: the database cannot be opened',
+  SQLITE_CORRUPT: 'DATABASE_URL: the database is damaged; restore a backup',
+  SQLITE_BUSY: 'DATABASE_URL: another process keeps the database locked'
+}))
+
+/** One line for what an operator can mend; anything else is a fault of ours, and stays as it is, with its stack. */
+export function explain (error: unknown): unknown {
+  if (error instanceof ConfigError) return `latchkey: ${error.message}`
+  const code = codeOf(error)
+  // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.
+  const cause = causes.get(code) ?? causes.get(code.split('_').slice(0, 2).join('_'))
+  return cause === undefined ? error : `latchkey: ${cause} (${code})`
+}
+
+/** The code of an error, or of the one that it was made from. */
+function codeOf (error: unknown): string {
+  if (!(error instanceof Error)) return ''
+  return 'code' in error ? String(error.code) : codeOf(error.cause)
+}

@@ -1,0 +1,235 @@
+import fc from 'fast-check'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import t from 'tap'
+import { type Config, ConfigError, envName, loadConfig } from '../src/config.ts'
+import { Settings } from '../src/config/settings.ts'
+import { folder } from './fixtures/app.ts'
+
+const SECRET = 'KqX7w0aVd9ZpR3sYtB5nMgJcH2fLuE8iO4xQ'
+const OTHER_SECRET = 'h3Wm8TzQ1rUoA6yNkC0vXbE5gSjP9dLf7iKq'
+const names = Object.values(Settings.properties).map(envName)
+
+/** The message of the ConfigError that these settings give; '' when they give none. */
+function complaint (env: NodeJS.ProcessEnv): string {
+  try {
+    loadConfig(env)
+    return ''
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+}
+
+t.test('without any setting → the defaults', async (t) => {
+  t.strictSame({ ...loadConfig({}) }, {
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    databasePath: resolve('data/latchkey.db'),
+    publicUrl: 'http://localhost:3000',
+    audience: ['latchkey'],
+    algorithm: 'ES256',
+    secretFallbacks: [],
+    accessTtl: 900_000,
+    sessionIdle: 14 * 86_400_000,
+    sessionMax: 30 * 86_400_000,
+    refreshGrace: 10_000,
+    refreshRecovery: 86_400_000,
+    bcryptCost: 12,
+    hashThreads: Math.max(1, availableParallelism() - 1),
+    hashQueue: 32,
+    passwordMinLength: 8,
+    passwordPepperFallbacks: [],
+    registration: 'open'
+  })
+})
+
+t.test('an empty setting → its default', async (t) => {
+  t.strictSame(loadConfig(Object.fromEntries(names.map((name) => [name, '']))), loadConfig({}))
+})
+
+const good: Record<string, [string, Partial<Config>][]> = {
+  HOST: [['0.0.0.0', { host: '0.0.0.0' }], ['::1', { host: '::1' }]],
+  PORT: [['0', { port: 0, publicUrl: 'http://localhost:0' }], ['65535', { port: 65_535, publicUrl: 'http://localhost:65535' }]],
+  LOG_LEVEL: [['silent', { logLevel: 'silent' }], ['fatal', { logLevel: 'fatal' }]],
+  DATABASE_URL: [
+    ['file:x.db', { databasePath: resolve('x.db') }], ['file:./a/../x.db', { databasePath: resolve('x.db') }], ['file:/var/lib/x.db', { databasePath: '/var/lib/x.db' }],
+    ['file:///var/lib/x.db', { databasePath: '/var/lib/x.db' }], ['file:a b%20c?d#e', { databasePath: resolve('a b%20c?d#e') }]
+  ],
+  LATCHKEY_PUBLIC_URL: ['https://auth.example', 'http://localhost:8080', 'https://example.org/auth', 'https://[::1]:8443', 'https://example.org/a/b', `https://x.example/${'a'.repeat(232)}`]
+    .map((publicUrl) => [publicUrl, { publicUrl }]),
+  LATCHKEY_AUDIENCE: [['api', { audience: ['api'] }], [' a , b,,c ,', { audience: ['a', 'b', 'c'] }], ['x'.repeat(496), { audience: ['x'.repeat(496)] }]],
+  LATCHKEY_ALGORITHM: [['EdDSA', { algorithm: 'EdDSA' }], ['RS256', { algorithm: 'RS256' }]],
+  LATCHKEY_SECRET: [[SECRET, { secret: SECRET }], ['Ünïcödé zählt in Bytes, nicht', { secret: 'Ünïcödé zählt in Bytes, nicht' }]],
+  LATCHKEY_SECRET_FALLBACKS: [[`${SECRET}, ${OTHER_SECRET}`, { secretFallbacks: [SECRET, OTHER_SECRET] }]],
+  LATCHKEY_ACCESS_TTL: [['5s', { accessTtl: 5_000 }], ['5000ms', { accessTtl: 5_000 }], ['24h', { accessTtl: 86_400_000 }]],
+  LATCHKEY_SESSION_IDLE: [['15m', { sessionIdle: 900_000 }], ['30d', { sessionIdle: 30 * 86_400_000 }]],
+  LATCHKEY_SESSION_MAX: [['3650d', { sessionMax: 3650 * 86_400_000 }]],
+  LATCHKEY_REFRESH_GRACE: [['0s', { refreshGrace: 0 }], ['5m', { refreshGrace: 300_000 }]],
+  LATCHKEY_REFRESH_RECOVERY: [['0s', { refreshRecovery: 0 }], ['30d', { refreshRecovery: 30 * 86_400_000 }]],
+  LATCHKEY_BCRYPT_COST: [['4', { bcryptCost: 4 }], ['15', { bcryptCost: 15 }]],
+  LATCHKEY_HASH_THREADS: [['1', { hashThreads: 1 }], ['64', { hashThreads: 64 }]],
+  LATCHKEY_HASH_QUEUE: [['1', { hashQueue: 1 }], ['10000', { hashQueue: 10_000 }]],
+  LATCHKEY_PASSWORD_MIN_LENGTH: [['8', { passwordMinLength: 8 }], ['128', { passwordMinLength: 128 }]],
+  LATCHKEY_PASSWORD_PEPPER: [[SECRET, { passwordPepper: SECRET }]],
+  LATCHKEY_PASSWORD_PEPPER_FALLBACKS: [[SECRET, { passwordPepperFallbacks: [SECRET] }]],
+  LATCHKEY_REGISTRATION: [['closed', { registration: 'closed' }]]
+}
+
+t.strictSame(Object.keys(good), names, 'every setting is looked at')
+
+for (const [name, values] of Object.entries(good)) {
+  t.test(`${name} of the expected form → read, and nothing else changes`, async (t) => {
+    for (const [value, changed] of values) t.strictSame({ ...loadConfig({ [name]: value }) }, { ...loadConfig({}), ...changed }, value)
+  })
+}
+
+const notNumbers = [' ', 'x', '-1', '1.5', '1e3', '0x10', ' 8', '8 ', '+8', '٨', '1_000', '9'.repeat(40), 'NaN', 'Infinity', 'true']
+const notDurations = ['15', 'm', '15 m', '15M', '-15m', '1.5h', '15min', 'PT15M', '1h30m', '0x1s', '15w', `${'9'.repeat(20)}s`, 'Infinity', ' 15m', '١٥m', '999999999d']
+const notChoices = [' ', 'x', 'true', '0', 'constructor', 'open,closed']
+const notSecrets = [
+  'short', 'Xy7'.repeat(9), 'a'.repeat(64), 'abcabcabcabcabcabcabcabcabcabcabcabc', 'abcdefghijk'.repeat(4), '0123456789abcdef'.repeat(4),
+  'changeme-changeme-changeme-changeme', 'Please-Change-Me-Now-0x9f8e7d6c5b4a', 'your-256-bit-secret-your-256-bit-secret', 'django-insecure-7#kq2z!x9v@w4m8n5b3c6j1h0g',
+  'this is a secret, and it is long enough', 'P-a.s_s+w/o=r~d-and-a-tail-of-9x8c7v6b', 'correct-password-battery-staple-4711', 'Super_Secret_Key_0987654321_zyxwvut', 'latchkey-latchkey-latchkey-latchkey-1',
+  '\u{1f511}'.repeat(12)
+]
+
+const bad: Record<string, string[]> = {
+  HOST: [' ', '\t'],
+  PORT: [...notNumbers, '65536'],
+  LOG_LEVEL: [...notChoices, 'INFO', 'warning', 'info '],
+  DATABASE_URL: [
+    ' ', 'storage/x.db', '/var/lib/x.db', 'file:', 'file://', 'file://storage/x.db', 'file://localhost/x.db', 'file:////x.db', 'FILE:x.db', 'sqlite:x.db', 'http://x', 'file:a\nb', ':memory:'
+  ],
+  LATCHKEY_PUBLIC_URL: [
+    ' ', 'auth.example', '//auth.example', 'ftp://auth.example', 'https://', 'https:auth.example', 'https://auth.example/', 'https://example.org/auth/', 'https://auth.example?x', 'https://auth.example?',
+    'https://auth.example#x', 'https://auth.example#', 'https://sentinel@auth.example', 'https://ada:sentinel@auth.example', 'https://Auth.example', 'HTTPS://auth.example', 'https://bücher.example',
+    'https://auth.example:443', 'http://auth.example:80', 'https://auth.example:99999', 'https://a b', ' https://auth.example', 'https://auth.example ', 'https://example.org/a/../b', 'https://example.org/a b',
+    'javascript:alert(1)', 'file:///etc', 'https://127.1', `https://x.example/${'a'.repeat(233)}`
+  ],
+  LATCHKEY_AUDIENCE: [' ', ',', ' , ,', 'x'.repeat(497), 'é'.repeat(249)],
+  LATCHKEY_ALGORITHM: [...notChoices, 'HS256', 'none', 'es256', 'ES384', 'ES256 '],
+  LATCHKEY_SECRET: notSecrets,
+  LATCHKEY_SECRET_FALLBACKS: ['x', `${SECRET},short`, 'changeme-changeme-changeme-changeme'],
+  LATCHKEY_ACCESS_TTL: [...notDurations, '4999ms', '25h', '0s'],
+  LATCHKEY_SESSION_IDLE: [...notDurations, '59s', '3651d'],
+  LATCHKEY_SESSION_MAX: [...notDurations, '59s', '3651d'],
+  LATCHKEY_REFRESH_GRACE: [...notDurations, '301s'],
+  LATCHKEY_REFRESH_RECOVERY: [...notDurations, '31d'],
+  LATCHKEY_BCRYPT_COST: [...notNumbers, '3', '16'],
+  LATCHKEY_HASH_THREADS: [...notNumbers, '0', '65'],
+  LATCHKEY_HASH_QUEUE: [...notNumbers, '0', '10001'],
+  LATCHKEY_PASSWORD_MIN_LENGTH: [...notNumbers, '7', '129'],
+  LATCHKEY_PASSWORD_PEPPER: notSecrets,
+  LATCHKEY_PASSWORD_PEPPER_FALLBACKS: ['x', `${SECRET},short`],
+  LATCHKEY_REGISTRATION: [...notChoices, 'OPEN']
+}
+
+t.strictSame(Object.keys(bad), names, 'every setting is looked at')
+
+for (const [name, values] of Object.entries(bad)) {
+  t.test(`${name} of another form → ConfigError: one line that names it, tells what is expected, and does not repeat the value`, async (t) => {
+    for (const value of values) {
+      const message = complaint({ [name]: value })
+      t.match(message, new RegExp(`^${name}: expected [^\n]+$`), JSON.stringify(value))
+      if (value.length > 6) t.notOk(message.includes(value), JSON.stringify(value))
+      t.notMatch(message, /sentinel/)
+    }
+  })
+}
+
+t.test('an unknown LATCHKEY_ name → ConfigError with the nearest known one', async (t) => {
+  const nearest = { LATCHKEY_SECRT: 'LATCHKEY_SECRET', LATCHKEY_ACCESS_TOKEN_TTL: 'LATCHKEY_ACCESS_TTL', LATCHKEY_PUBLIC_URI: 'LATCHKEY_PUBLIC_URL', LATCHKEY_bcrypt_cost: 'LATCHKEY_BCRYPT_COST', LATCHKEY_AUD: 'LATCHKEY_AUDIENCE' }
+  for (const [name, meant] of Object.entries(nearest)) {
+    for (const value of ['sentinel', '']) t.equal(complaint({ [name]: value }), `${name}: no such setting; did you mean ${meant}?`)
+  }
+  t.match(complaint({ LATCHKEY_: 'x' }), /^LATCHKEY_: no such setting/)
+  t.match(complaint({ LATCHKEY_PORTAL: 'x' }), /^LATCHKEY_PORTAL: no such setting/)
+})
+
+t.test('what Kubernetes injects for a service called latchkey, and names of others → let through', async (t) => {
+  const injected = {
+    LATCHKEY_SERVICE_HOST: '10.0.0.1',
+    LATCHKEY_SERVICE_PORT: '3000',
+    LATCHKEY_SERVICE_PORT_HTTP: '3000',
+    LATCHKEY_PORT: 'tcp://10.0.0.1:3000',
+    LATCHKEY_PORT_3000_TCP: 'tcp://10.0.0.1:3000',
+    LATCHKEY_PORT_3000_TCP_ADDR: '10.0.0.1',
+    PATH: '/bin',
+    XLATCHKEY_SECRT: 'x',
+    constructor: 'x',
+    __proto__: 'x'
+  }
+  t.strictSame(loadConfig(injected), loadConfig({}))
+})
+
+t.test('settings that contradict each other → ConfigError that names one of them', async (t) => {
+  const contradictions: [NodeJS.ProcessEnv, string][] = [
+    [{ LATCHKEY_SESSION_IDLE: '31d' }, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
+    [{ LATCHKEY_SESSION_MAX: '13d' }, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
+    [{ LATCHKEY_ACCESS_TTL: '2h', LATCHKEY_SESSION_IDLE: '1h' }, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
+    [{ LATCHKEY_REFRESH_GRACE: '11s', LATCHKEY_REFRESH_RECOVERY: '10s' }, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
+    [{ LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: `${OTHER_SECRET},${SECRET}` }, 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
+  ]
+  for (const [env, message] of contradictions) t.equal(complaint(env), message)
+
+  const consistent: NodeJS.ProcessEnv[] = [
+    { LATCHKEY_ACCESS_TTL: '1h', LATCHKEY_SESSION_IDLE: '1h', LATCHKEY_SESSION_MAX: '1h' },
+    { LATCHKEY_REFRESH_GRACE: '10s', LATCHKEY_REFRESH_RECOVERY: '10s' },
+    { LATCHKEY_REFRESH_GRACE: '5m', LATCHKEY_REFRESH_RECOVERY: '0s' },
+    { LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: OTHER_SECRET }
+  ]
+  for (const env of consistent) t.equal(complaint(env), '')
+})
+
+t.test('a random secret, as the message advises to make one, is taken', async () => {
+  const base64 = fc.uint8Array({ minLength: 48, maxLength: 48 }).filter((bytes) => new Set(bytes).size > 24)
+  const words = /changeme|example|sample|password|secret|qwerty|latchkey/i
+  fc.assert(fc.property(base64, (bytes) => {
+    const secret = Buffer.from(bytes).toString('base64')
+    if (!words.test(secret.replace(/[+/]/g, '')) && loadConfig({ LATCHKEY_SECRET: secret }).secret !== secret) throw new Error('refused')
+  }))
+})
+
+t.test('a duration → its milliseconds, in whichever unit', async () => {
+  const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+  const amount = fc.integer({ min: 0, max: 30 * 86_400_000 })
+  fc.assert(fc.property(amount, fc.constantFrom(...Object.entries(units)), (milliseconds, [unit, size]) => {
+    const count = Math.floor(milliseconds / size)
+    const { refreshRecovery } = loadConfig({ LATCHKEY_REFRESH_GRACE: '0s', LATCHKEY_REFRESH_RECOVERY: `${count}${unit}` })
+    if (refreshRecovery !== count * size) throw new Error(`${count}${unit} is ${refreshRecovery}`)
+  }))
+})
+
+t.test('no text makes loadConfig throw anything but a ConfigError of one line, and no secret is in it', async () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme', maxLength: 300 }), fc.webUrl(), fc.stringMatching(/^\d{1,10}(ms|s|m|h|d|x)?$/), fc.constantFrom(...Object.values(bad).flat()))
+  const name = fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...names) }, fc.string({ maxLength: 8 }).map((tail) => `LATCHKEY_${tail.replace(/\s/g, '')}`))
+  fc.assert(fc.property(fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true }), (env) => {
+    const message = complaint(env)
+    if (message.includes('\n')) throw new Error('two lines')
+    for (const [key, value] of Object.entries(env)) {
+      if (/SECRET|PEPPER/.test(key) && value.trim().length > 6 && message.includes(value)) throw new Error('the secret is told')
+    }
+  }), { numRuns: 1_000 })
+})
+
+t.test('without an environment given → that of the process, and .env where it lacks something', async (t) => {
+  t.chdir(folder(t))
+  const before = { ...process.env }
+  t.teardown(() => {
+    for (const name of [...names, 'FROM_FILE']) delete process.env[name]
+    Object.assign(process.env, before)
+  })
+  process.env['PORT'] = '4000'
+  t.match(loadConfig(), { port: 4000, algorithm: 'ES256' })
+  writeFileSync('.env', '# a comment\nPORT=5000\nLATCHKEY_ALGORITHM="EdDSA"\n\nLATCHKEY_BCRYPT_COST=9 # cheap\nFROM_FILE=x\n')
+  t.match(loadConfig(), { port: 4000, algorithm: 'EdDSA', bcryptCost: 9 })
+  writeFileSync('.env', 'LATCHKEY_ALGORITM=EdDSA\n')
+  t.throws(() => loadConfig(), new ConfigError('LATCHKEY_ALGORITM: no such setting; did you mean LATCHKEY_ALGORITHM?'))
+  delete process.env['LATCHKEY_ALGORITM']
+  rmSync('.env')
+  mkdirSync('.env')
+  t.throws(() => loadConfig(), new ConfigError('.env: expected a file that can be read'))
+})

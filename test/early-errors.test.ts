@@ -1,0 +1,211 @@
+import type { FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { catalogue, type Code } from '../src/errors.ts'
+import { eventually } from './fixtures/accounts.ts'
+import { build, login, PASSWORD, register } from './fixtures/app.ts'
+import { exchange, get } from './fixtures/socket.ts'
+
+const app = await build(t)
+await app.listen({ port: 0, host: '127.0.0.1' })
+const origin = app.listeningOrigin
+
+const lines = (...all: string[]) => all.join('\r\n')
+const postLogin = (...headers: string[]) => ['POST /login HTTP/1.1', 'Host: x', 'Content-Type: application/json', ...headers, '']
+
+interface Answer {
+  status: number
+  headers: Map<string, string>
+  body: string
+}
+
+/** The parts of one answer as it came over the wire. */
+function parse (answer: string): Answer {
+  const [head = '', body = ''] = answer.split(/\r\n\r\n(.*)/s)
+  const [start = '', ...fields] = head.split('\r\n')
+  const headers = fields.map((field) => field.split(/: (.*)/).slice(0, 2)).map(([name = '', value = '']) => [name.toLowerCase(), value] as const)
+  return { status: Number(/^HTTP\/1\.1 (\d{3}) /.exec(start)?.[1]), headers: new Map(headers), body }
+}
+
+/** Asserts the whole of a problem that ends its connection; that it does, `exchange` has waited for. */
+function isLast (t: Test, answer: string, code: Code, about: string) {
+  const { status, headers, body } = parse(answer)
+  const { request_id: id, ...problem } = JSON.parse(body)
+  t.match(headers, new Map([
+    ['content-type', 'application/problem+json; charset=utf-8'], ['content-length', String(Buffer.byteLength(body))], ['cache-control', 'no-store'], ['connection', 'close']
+  ]), about)
+  t.strictSame({ status, ...problem }, { type: 'about:blank', code, ...catalogue[code] }, about)
+  t.match(id, /^[0-9a-f-]{36}$/)
+}
+
+const malformed: [string, string | Buffer][] = [
+  ['no Host', lines('GET /livez HTTP/1.1', '', '')],
+  ['two Hosts', lines('GET /livez HTTP/1.1', 'Host: a', 'Host: b', '', '')],
+  ['two equal Hosts', lines('GET /private HTTP/1.1', 'Host: a', 'host: a', '', '')],
+  ['no Host, and a path where nothing is', lines('GET /nothing HTTP/1.1', '', '')],
+  ['a Content-Length and a Transfer-Encoding', lines(...postLogin('Content-Length: 2', 'Transfer-Encoding: chunked'), '2', '{}', '0', '', '')],
+  ['two Content-Lengths', lines(...postLogin('Content-Length: 2', 'Content-Length: 3'), '{}')],
+  ['two equal Content-Lengths', lines(...postLogin('Content-Length: 2', 'Content-Length: 2'), '{}')],
+  ['a Content-Length that is a list', lines(...postLogin('Content-Length: 2, 2'), '{}')],
+  ['a negative Content-Length', lines(...postLogin('Content-Length: -1'), '{}')],
+  ['a Content-Length that is no number', lines(...postLogin('Content-Length: two'), '{}')],
+  ['an immense Content-Length', lines(...postLogin(`Content-Length: ${'9'.repeat(30)}`), '{}')],
+  ['a chunk whose size is no number', lines(...postLogin('Transfer-Encoding: chunked'), 'zz', '{}', '0', '', '')],
+  ['a coding after chunked', lines(...postLogin('Transfer-Encoding: chunked, gzip'), '2', '{}', '0', '', '')],
+  ['chunk extensions without end', lines(...postLogin('Transfer-Encoding: chunked'), `2;${'x'.repeat(20_000)}`, '{}', '0', '', '')],
+  ['bare line feeds', 'GET /livez HTTP/1.1\nHost: x\n\n'],
+  ['a bare line feed in the headers', 'GET /livez HTTP/1.1\r\nHost: x\nX: y\r\n\r\n'],
+  ['a bare carriage return in a header', 'GET /livez HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n'],
+  ['a NUL in a header', lines('GET /livez HTTP/1.1', 'Host: x', 'X: a\0b', '', '')],
+  ['a NUL in a header\'s name', lines('GET /livez HTTP/1.1', 'Host: x', 'X\0: a', '', '')],
+  ['a NUL in the path', lines('GET /livez\0 HTTP/1.1', 'Host: x', '', '')],
+  ['a byte over 127 in the path', Buffer.from(lines('GET /liv\xe9z HTTP/1.1', 'Host: x', '', ''), 'latin1')],
+  ['a space before the colon', lines('GET /livez HTTP/1.1', 'Host : x', '', '')],
+  ['a folded header', lines('GET /livez HTTP/1.1', 'Host: x', 'X: a', ' b', '', '')],
+  ['a header without a colon', lines('GET /livez HTTP/1.1', 'Host: x', 'sentinel', '', '')],
+  ['an unknown method', lines('BREW /livez HTTP/1.1', 'Host: x', '', '')],
+  ['a method in lower case', lines('get /livez HTTP/1.1', 'Host: x', '', '')],
+  ['an unknown version', lines('GET /livez HTTP/9.9', 'Host: x', '', '')],
+  ['HTTP/2 without asking', lines('PRI * HTTP/2.0', '', 'SM', '', '')],
+  ['HTTP/0.9', lines('GET /livez', '', '')],
+  ['no HTTP', 'EHLO sentinel\r\n\r\n'],
+  ['TLS', Buffer.from('160301020001000001fc0303', 'hex')]
+]
+
+for (const [what, bytes] of malformed) {
+  t.test(`a request with ${what} → 400 invalid_request, and the connection ends`, async (t) => {
+    const answer = await exchange(origin, bytes)
+    isLast(t, answer, 'invalid_request', what)
+    t.notMatch(answer, /sentinel|HPE_|node|Server:|X-Powered-By/i)
+  })
+}
+
+t.test('a request that ends in the middle → 400, and the connection ends', async (t) => {
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  socket.end('GET /livez HTTP/1.1\r\nHost: x\r\nX-Unfini')
+  isLast(t, Buffer.concat(await socket.toArray()).toString(), 'invalid_request', 'half a header')
+})
+
+t.test('a request with over 16 KiB of headers → 431 headers_too_large, and the connection ends', async (t) => {
+  for (const large of ['Authorization: Bearer ', 'Cookie: ', 'X: ']) {
+    isLast(t, await exchange(origin, get('/private', `${large}${'a'.repeat(17_000)}`)), 'headers_too_large', large)
+  }
+  isLast(t, await exchange(origin, get(`/${'a'.repeat(17_000)}`)), 'headers_too_large', 'the path')
+  isLast(t, await exchange(origin, get('/livez', ...Array.from({ length: 1_500 }, (_, i) => `X-${i}: abcdef`))), 'headers_too_large', 'many')
+  t.match(await exchange(origin, get('/livez', `X: ${'a'.repeat(15_000)}`)), /^HTTP\/1.1 200 /, 'less is read')
+})
+
+t.test('a request of HTTP/1.0 need not name a host → 200', async (t) => {
+  t.match(await exchange(origin, lines('GET /livez HTTP/1.0', '', '')), /^HTTP\/1.1 200 OK\r\n[^]*{"status":"ok"}$/)
+})
+
+t.test('CONNECT → no answer, and the connection ends', async (t) => {
+  t.equal(await exchange(origin, lines('CONNECT example.org:443 HTTP/1.1', 'Host: example.org:443', '', '')), '')
+})
+
+t.test('OPTIONS * and TRACE → 404, 405, and nothing is sent back', async (t) => {
+  t.match(await exchange(origin, get('*').replace('GET', 'OPTIONS')), /^HTTP\/1.1 404 [^]*"not_found"/)
+  const trace = await exchange(origin, get('/livez', 'X: sentinel').replace('GET', 'TRACE'))
+  t.match(trace, /^HTTP\/1.1 405 [^]*allow: GET, HEAD\r\n/i)
+  t.notMatch(trace, /sentinel/)
+})
+
+t.test('an Upgrade to what we do not speak → the answer as ever: 200', async (t) => {
+  for (const protocol of ['h2c', 'websocket']) {
+    t.match(await exchange(origin, get('/livez', `Upgrade: ${protocol}`)), /^HTTP\/1.1 200 /, protocol)
+  }
+})
+
+t.test('Expect: 100-continue → 100, then the answer; another expectation → 417', async (t) => {
+  const expecting = (what: string) => lines(...postLogin('Connection: close', 'Content-Length: 2', `Expect: ${what}`), '{}')
+  t.match(await exchange(origin, expecting('100-continue')), /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 400 [^]*"invalid_request"/)
+  t.match(await exchange(origin, expecting('sentinel')), /^HTTP\/1.1 417 (?![^]*sentinel)/)
+})
+
+t.test('no answer names the software: 200, 400, 401, 404, 405, 413, 415', async (t) => {
+  const large = lines(...postLogin('Connection: close', 'Content-Length: 20000'), 'x'.repeat(20_000))
+  const text = lines(...postLogin('Connection: close', 'Content-Length: 2'), '{}').replace('application/json', 'text/plain')
+  const requests = [get('/livez'), get('/%zz'), get('/private'), get('/nothing'), get('/login'), large, text]
+  const answers = (await Promise.all(requests.map((request) => exchange(origin, request)))).map(parse)
+  t.strictSame(answers.map(({ status }) => status), [200, 400, 401, 404, 405, 413, 415])
+  for (const { headers } of answers) {
+    t.strictSame(['server', 'x-powered-by', 'via'].filter((name) => headers.has(name)), [])
+    t.ok(headers.has('date'))
+  }
+})
+
+t.test('a malformed request right behind a good one → 400 alone, and the connection ends', async (t) => {
+  isLast(t, await exchange(origin, get('/livez').replace('Connection: close\r\n', '') + 'sentinel\r\n\r\n'), 'invalid_request', 'the second')
+})
+
+/** A login of ada that has arrived, and is held back while `work` is done with its connection. */
+async function during (t: Test, app: FastifyInstance, work: (socket: Socket) => Promise<unknown>) {
+  const { verify } = app.passwords
+  const [arrived, held] = [signal(), signal()]
+  const hold = t.intercept(app.passwords, 'verify', {
+    value: async (...args: Parameters<typeof verify>) => {
+      arrived.give()
+      await held.given
+      return await verify(...args)
+    }
+  })
+  const body = JSON.stringify({ username: 'ada', password: PASSWORD })
+  const socket = connect(Number(new URL(app.listeningOrigin).port), '127.0.0.1')
+  const answer = socket.on('error', () => {}).toArray().catch(() => [])
+  socket.write(lines(...postLogin(`Content-Length: ${body.length}`), body))
+  await arrived.given
+  hold.restore()
+  await work(socket)
+  held.give()
+  return Buffer.concat(await answer).toString()
+}
+
+function signal () {
+  let give = () => {}
+  const given = new Promise<void>((resolve) => { give = resolve })
+  return { give, given }
+}
+
+t.test('a client that hangs up, or resets, before its answer → the service goes on', async (t) => {
+  await register(app)
+  const connections = () => new Promise((resolve) => app.server.getConnections((_, count) => resolve(count)))
+  for (const leave of ['destroy', 'resetAndDestroy'] as const) {
+    const answer = await during(t, app, async (socket) => {
+      socket[leave]()
+      await eventually(async () => await connections() === 0)
+    })
+    t.equal(answer, '')
+    await login(app)
+  }
+})
+
+t.test('a client that resets its connection in the middle of a request → the service goes on', async (t) => {
+  const failed = once(app.server, 'clientError')
+  const answered = once(app.server, 'request')
+  // What is closed while an answer lies there unread is reset.
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1').pause()
+  socket.write(get('/livez').replace('Connection: close\r\n', '') + 'POST /login HTTP/1.1\r\nHost: x\r\nContent-')
+  // The event's arguments.
+  const [, response] = await answered as [IncomingMessage, ServerResponse]
+  await eventually(async () => response.writableFinished)
+  socket.destroy()
+  t.match(await failed, [{ code: 'ECONNRESET' }, { destroyed: true }])
+  t.match(await exchange(origin, get('/livez')), /^HTTP\/1.1 200 /)
+})
+
+t.test('a request on a connection that was open when the service began to stop → its answer as ever, and the connection ends', async (t) => {
+  const app = await build(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await register(app)
+  const accepted = once(app.server, 'connection')
+  const socket = connect(Number(new URL(app.listeningOrigin).port), '127.0.0.1')
+  await accepted
+  const closed = app.close()
+  await eventually(async () => !app.server.listening)
+  const body = JSON.stringify({ username: 'ada', password: PASSWORD })
+  socket.write(lines(...postLogin(`Content-Length: ${body.length}`), body))
+  t.match(Buffer.concat(await socket.toArray()).toString(), /^HTTP\/1.1 200 [^]*connection: close[^]*"access_token"/i)
+  await closed
+})

@@ -1,0 +1,3 @@
+import { ofHttp, runTests } from '../fixtures/suite.ts'
+
+await runTests((name) => ofHttp(name))

@@ -1,0 +1,3 @@
+import { runTests, withProcesses } from '../fixtures/suite.ts'
+
+await runTests((name) => withProcesses.includes(name))
