@@ -1,7 +1,7 @@
 import rateLimitPlugin, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { limitNames, type LimitName, type RateLimits } from '../src/rate-limits.ts'
+import { createFirsts, limitNames, type LimitName, type RateLimits } from '../src/rate-limits.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,8 +15,11 @@ declare module 'fastify' {
   }
 }
 
-/** Of more addresses than that, one may be told twice. */
+/** Of more addresses than that, an excess may be recorded twice. */
 const MOST_REMEMBERED = 10_000
+
+type Verdict = Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>
+type Figures = Extract<Verdict, { isAllowed: false }>
 
 /** Counts requests by address block, before anything else is done for them. Register it before the hooks it is to precede. */
 async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits | undefined }) {
@@ -24,13 +27,12 @@ async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits
   if (limits === undefined) return
 
   await app.register(rateLimitPlugin, { global: false })
-  const counters = Object.fromEntries(limitNames.map((name) => [name, app.createRateLimit({
+  const counters = new Map(limitNames.map((name) => [name, app.createRateLimit({
     max: limits[name].max,
     timeWindow: limits[name].window,
     keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
   })]))
-  /** When the windows end whose excess has been recorded: an event for each request of a flood would be a flood of its own. */
-  const recorded = new Map<string, number>()
+  const isFirst = createFirsts(MOST_REMEMBERED)
 
   app.addHook('onRequest', async (request, reply) => {
     const { limit = 'default' } = request.routeOptions.config
@@ -38,22 +40,13 @@ async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits
   })
 
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {
-    const counted = await counters[name]?.(request)
-    // Only an allow list, which we have not, gives a verdict without figures.
-    if (counted === undefined || counted.isAllowed) return
-    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = counted
+    // Every name has its counter, and only an allow list, which we have not, gives a verdict without figures.
+    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = await counters.get(name)?.(request) as Figures
     reply.header('ratelimit-limit', max).header('ratelimit-remaining', remaining).header('ratelimit-reset', ttlInSeconds)
     if (!isExceeded) return
     app.metrics?.rateLimited.inc({ limit: name })
-    await record(request, { key, ttl, name })
+    if (isFirst(key, ttl, performance.now())) await request.audit('excess_rate_limit_exceeded', { details: { limit: name } })
     return reply.header('retry-after', ttlInSeconds).problem('too_many_requests')
-  }
-
-  async function record (request: FastifyRequest, { key, ttl, name }: { key: string, ttl: number, name: LimitName }) {
-    if ((recorded.get(key) ?? 0) > performance.now()) return
-    if (recorded.size >= MOST_REMEMBERED) recorded.clear()
-    recorded.set(key, performance.now() + ttl)
-    await request.audit('excess_rate_limit_exceeded', { details: { limit: name } })
   }
 }
 
