@@ -27,7 +27,9 @@ t.test('without any setting → the defaults', async (t) => {
     host: '127.0.0.1',
     port: 3000,
     logLevel: 'info',
-    databasePath: resolve('data/latchkey.db'),
+    database: { path: resolve('data/latchkey.db') },
+    databasePool: 10,
+    databaseTimeout: 5_000,
     publicUrl: 'http://localhost:3000',
     audience: ['latchkey'],
     algorithm: 'ES256',
@@ -55,8 +57,8 @@ const good: Record<string, [string, Partial<Config>][]> = {
   PORT: [['0', { port: 0, publicUrl: 'http://localhost:0' }], ['65535', { port: 65_535, publicUrl: 'http://localhost:65535' }]],
   LOG_LEVEL: [['silent', { logLevel: 'silent' }], ['fatal', { logLevel: 'fatal' }]],
   DATABASE_URL: [
-    ['file:x.db', { databasePath: resolve('x.db') }], ['file:./a/../x.db', { databasePath: resolve('x.db') }], ['file:/var/lib/x.db', { databasePath: '/var/lib/x.db' }],
-    ['file:///var/lib/x.db', { databasePath: '/var/lib/x.db' }], ['file:a b%20c?d#e', { databasePath: resolve('a b%20c?d#e') }]
+    ['file:x.db', { database: { path: resolve('x.db') } }], ['file:./a/../x.db', { database: { path: resolve('x.db') } }], ['file:/var/lib/x.db', { database: { path: '/var/lib/x.db' } }],
+    ['file:///var/lib/x.db', { database: { path: '/var/lib/x.db' } }], ['file:a b%20c?d#e', { database: { path: resolve('a b%20c?d#e') } }]
   ],
   LATCHKEY_PUBLIC_URL: ['https://auth.example', 'http://localhost:8080', 'https://example.org/auth', 'https://[::1]:8443', 'https://example.org/a/b', `https://x.example/${'a'.repeat(232)}`]
     .map((publicUrl) => [publicUrl, { publicUrl }]),

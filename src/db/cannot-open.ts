@@ -14,12 +14,12 @@ const causes = new Map(Object.entries({
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by nobody we trust; see sslrootcert',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
   CERT_HAS_EXPIRED: 'its certificate has expired',
-  '28000': 'the user is not let in',
+  28000: 'the user is not let in',
   '28P01': 'the password is wrong',
   '3D000': 'there is no such database; create it first',
   '3F000': 'there is no schema to put tables into',
-  '42501': 'the user may not create tables there',
-  '53300': 'the server has no connection left',
+  42501: 'the user may not create tables there',
+  53300: 'the server has no connection left',
   '57P03': 'the server is starting up, or shutting down'
 }))
 
