@@ -174,7 +174,8 @@ t.test('what follows from a secret never changes: tomorrow\'s version has to ope
   t.strictSame(secrets.primary, {
     id: 'yQtEasfR',
     refresh: Buffer.from('b6b9d718b16987752defdefbc223e042557aef151fa062fee0338565c7be03b6', 'hex'),
-    wrapping: Buffer.from('378c623952f0e93c6275438638d5c7e531bc1ba0ccd58f6aba77a596208cd9ec', 'hex')
+    wrapping: Buffer.from('378c623952f0e93c6275438638d5c7e531bc1ba0ccd58f6aba77a596208cd9ec', 'hex'),
+    attempts: Buffer.from('9f4fc442ffc61ad3062ed389f130bdd88eabc3b3918358c7cd73c24094004085', 'hex')
   })
   t.strictSame([...secrets.all.keys()], [secrets.primary.id, 'X4DY_Bsi'])
   t.equal(secrets.all.get(secrets.primary.id), secrets.primary)

@@ -135,6 +135,7 @@ t.test('disableUser ends the sessions too, once; enableUser brings the user back
   t.strictSame(await changes(user), { disabledAt: START + 9, sessionEpoch: 1, keptSession: null }, 'since when stays')
   t.equal(await store.enableUser(user.id), true)
   t.strictSame(await changes(user), { sessionEpoch: 1, keptSession: null })
+  t.equal(await store.enableUser(user.id), false)
   t.strictSame([await store.disableUser('nobody', START), await store.enableUser('nobody')], [false, false])
 })
 
