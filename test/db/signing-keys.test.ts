@@ -24,9 +24,10 @@ t.test('insertSigningKey for a moment, or a kid, that has a key → undefined, a
   const store = await open(t)
   const keys = ['a', 'b', 'c'].map((kid) => signingKeyRow(kid, { activeFrom: 0 }))
   const inserted = await Promise.all(keys.map((key) => store.insertSigningKey(key)))
-  t.strictSame(inserted, [keys[0], undefined, undefined], 'of several at once one is taken')
-  t.equal(await store.insertSigningKey(signingKeyRow('a', { activeFrom: 5 })), undefined)
-  t.strictSame(await store.listSigningKeys(), [keys[0]])
+  const taken = inserted.flatMap((key) => key ?? [])
+  t.equal(taken.length, 1, 'of several at once one is taken')
+  t.equal(await store.insertSigningKey(signingKeyRow(String(taken[0]?.kid), { activeFrom: 5 })), undefined)
+  t.strictSame(await store.listSigningKeys(), taken)
 })
 
 t.test('revokeSigningKey → true once; since when stays', async (t) => {

@@ -57,7 +57,7 @@ t.test('insertUser: a name, an e-mail or an external id that is taken → undefi
 
 t.test('insertUser of one name, ten times at once → one user', async (t) => {
   const inserted = await Promise.all(Array.from({ length: 10 }, (_, n) => store.insertUser(userRow('race', { id: `race-${n}` }))))
-  t.strictSame(inserted.map((user) => user?.id), ['race-0', ...Array.from({ length: 9 }, () => undefined)])
+  t.equal(inserted.filter((user) => user !== undefined).length, 1)
 })
 
 t.test('insertUser without a value that has to be there fails for that one alone', async (t) => {
@@ -116,8 +116,9 @@ t.test('changePassword moves the epoch on and keeps one session; for a disabled 
 t.test('changePassword from one epoch, ten times at once → one of them', async (t) => {
   const user = await insert('contested')
   const changed = await Promise.all(Array.from({ length: 10 }, (_, n) => store.changePassword({ id: user.id, epoch: 0, hash: `hash-${n}`, session: `${n}` })))
-  t.strictSame(changed, [true, ...Array.from({ length: 9 }, () => false)])
-  t.strictSame(await changes(user), { passwordHash: 'hash-0', sessionEpoch: 1, keptSession: '0' })
+  const winner = changed.indexOf(true)
+  t.equal(changed.filter((one) => one).length, 1)
+  t.strictSame(await changes(user), { passwordHash: `hash-${winner}`, sessionEpoch: 1, keptSession: `${winner}` })
 })
 
 t.test('endSessionsOfUser moves the epoch on and keeps no session', async (t) => {
