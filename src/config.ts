@@ -79,7 +79,6 @@ function refuseContradictions (config: Config) {
     [accessTtl > sessionIdle, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
     [refreshRecovery > 0 && refreshGrace > refreshRecovery, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
     [config.cookies && !carriesCookies(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
-    ['url' in config.database && secret === undefined, 'LATCHKEY_SECRET: expected with PostgreSQL: every replica needs the same one; make it with openssl rand -base64 48'],
     [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
   ]
   const found = contradictions.find(([contradicts]) => contradicts)

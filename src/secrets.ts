@@ -31,9 +31,12 @@ export function loadSecrets (config: Pick<Config, 'secret' | 'secretFallbacks' |
   return { primary, all: new Map(keys.map((one) => [one.id, one])) }
 }
 
-/** Where the master secret lies when none is set: beside the database. */
+/**
+ * Where the master secret lies when none is set: beside the database file.
+ * @throws ConfigError where there is no file.
+ */
 export function secretPath (database: Address): string {
-  if ('url' in database) throw new ConfigError('LATCHKEY_SECRET: expected with PostgreSQL')
+  if ('url' in database) throw new ConfigError('LATCHKEY_SECRET: expected with PostgreSQL, the same for every replica; openssl rand -base64 48 makes one')
   return join(dirname(database.path), 'secret')
 }
 

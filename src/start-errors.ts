@@ -1,6 +1,5 @@
 import { ConfigError } from './config.ts'
 import { CannotOpen } from './db/cannot-open.ts'
-import { Unavailable } from './unavailable.ts'
 
 /** What an operator can mend, by the code that Node or SQLite gives it. */
 const causes = new Map(Object.entries({
@@ -32,7 +31,6 @@ const causes = new Map(Object.entries({
 
 /** One line for what an operator can mend; anything else is a fault of ours, and stays as it is, with its stack. */
 export function explain (error: unknown): unknown {
-  if (error instanceof Unavailable) return explain(new CannotOpen(error.cause))
   if (error instanceof ConfigError || error instanceof CannotOpen) return `latchkey: ${error.message}`
   const code = codeOf(error)
   // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.

@@ -1,3 +1,5 @@
+import { Unavailable } from '../unavailable.ts'
+import { CannotOpen } from './cannot-open.ts'
 import type { Connection, Observer } from './dialect.ts'
 import { createStore } from './store.ts'
 
@@ -35,10 +37,14 @@ export async function openDatabase (settings: DatabaseSettings, observer?: Obser
 export async function migrateDatabase (settings: DatabaseSettings, { check }: { check: boolean }): Promise<{ made: number, upToDate: boolean }> {
   const { connection: { isMigrated, migrate, close } } = await connect(settings)
   try {
-    return check ? { made: 0, upToDate: await isMigrated() } : { made: await migrate(), upToDate: true }
+    return check ? { made: 0, upToDate: await isMigrated().catch(cannotOpen) } : { made: await migrate(), upToDate: true }
   } finally {
     await close()
   }
+}
+
+function cannotOpen (error: unknown): never {
+  throw error instanceof Unavailable ? new CannotOpen(error.cause) : error
 }
 
 /** Only the driver that is needed is loaded: each takes its time. */

@@ -56,7 +56,7 @@ t.test('a database that is damaged where every start reads → the start fails, 
   await migrate()
   await close()
   truncateSync(path, 4096)
-  await t.rejects(open(t, path).migrate(), { code: 'SQLITE_CORRUPT' })
+  await t.rejects(async () => await open(t, path).migrate(), { code: 'SQLITE_CORRUPT' })
 })
 
 t.test('POST /login, GET /private and GET /readyz on a database that is damaged where the users are → 503 unavailable, and no word of why', async (t) => {

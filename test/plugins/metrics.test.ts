@@ -163,8 +163,8 @@ t.test('hashes that wait, places of their queue, statements and commits are meas
   t.match(await added(scrape, 'latchkey_database_seconds_count', user), { insert_user: 1, insert_audit_event: 1 })
   const together = () => Promise.all(Array.from({ length: 10 }, () => app.db.store.setClaims('nobody', '{}')))
   // PostgreSQL itself commits together what arrives together.
-  t.strictSame(await added(scrape, 'latchkey_commit_writes_sum', together), { '': onPostgres() ? 0 : 10 })
-  t.strictSame(await added(scrape, 'latchkey_commit_writes_count', together), { '': onPostgres() ? 0 : 1 })
+  t.strictSame(await added(scrape, 'latchkey_commit_writes_sum', together), onPostgres() ? {} : { '': 10 })
+  t.strictSame(await added(scrape, 'latchkey_commit_writes_count', together), onPostgres() ? {} : { '': 1 })
   const seconds = await added(scrape, 'latchkey_database_seconds_sum', together)
   t.ok(Number(seconds['set_claims']) > 0 && Number(seconds['set_claims']) < 60, `${seconds['set_claims']} s`)
 })
