@@ -6,6 +6,7 @@ import { type Admission, type Attempt, createLoginAttempts, FREE_AT_ADDRESS, FRE
 import { eventually } from './fixtures/accounts.ts'
 import { fakeClock, folder, newAddress } from './fixtures/app.ts'
 import { createAttemptsModel, DAY, HOUR, MINUTE } from './fixtures/attempts-model.ts'
+import { adjustableClocks } from './fixtures/timers.ts'
 
 const { store, close } = openDatabase(join(folder(t), 'latchkey.db'))
 t.teardown(close)
@@ -130,19 +131,16 @@ t.test('a verdict given by another process is seen too', async (t) => {
   t.equal((await waiting).outcome, 'admitted')
 })
 
-/** Looks of those that wait, and a clock that can be put forward. */
+/** Looks of those that wait, and clocks that can be put forward. */
 function patience (t: Test) {
-  let ahead = 0
   let looks = 0
-  const { now } = performance
-  t.intercept(performance, 'now', { value: () => now.call(performance) + ahead })
   const findAttempts: typeof store.findAttempts = async (...args) => {
     looks += 1
     return await store.findAttempts(...args)
   }
   return {
     attempts: createLoginAttempts({ ...dependencies, store: { ...store, findAttempts } }),
-    putForward: (ms: number) => { ahead += ms },
+    putForward: adjustableClocks(t),
     looked: async (times = 1) => {
       const before = looks
       await eventually(async () => looks >= before + times)
