@@ -30,8 +30,10 @@ async function purge (app: FastifyInstance, { auditRetention }: Options) {
     for (const batch of batches) while (await batch() === AT_ONCE);
   }
   app.decorate('purge', purgeAll)
-  const stop = every(EVERY, purgeAll, (error) => app.log.error({ err: error }, 'expired rows could not be purged'))
-  app.addHook('onReady', purgeAll)
+  const failed = (error: unknown) => app.log.error({ err: error }, 'expired rows could not be purged')
+  const stop = every(EVERY, purgeAll, failed)
+  // A disk that is full must not make the start a failure: what needs no write goes on.
+  app.addHook('onReady', () => purgeAll().catch(failed))
   app.addHook('onClose', stop)
 }
 
