@@ -146,7 +146,7 @@ const bad: Record<string, string[]> = {
   ],
   LATCHKEY_DATABASE_POOL: [...notNumbers, '0', '1001'],
   LATCHKEY_DATABASE_TIMEOUT: [...notDurations, '99ms', '61s'],
-  REDIS_URL: [' ', 'localhost', 'redis:', 'redis:localhost', 'http://sentinel@localhost:6379', 'redis://:x:x'],
+  REDIS_URL: [' ', 'cache:6379', 'redis:', 'redis:localhost', 'http://sentinel@localhost:6379', 'redis://:x:x'],
   LATCHKEY_PUBLIC_URL: [
     ' ', 'auth.example', '//auth.example', 'ftp://auth.example', 'https://', 'https:auth.example', 'https://auth.example/', 'https://example.org/auth/', 'https://auth.example?x', 'https://auth.example?',
     'https://auth.example#x', 'https://auth.example#', 'https://sentinel@auth.example', 'https://ada:sentinel@auth.example', 'https://Auth.example', 'HTTPS://auth.example', 'https://bücher.example',
