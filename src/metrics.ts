@@ -15,19 +15,17 @@ export type Metrics = ReturnType<typeof createMetrics>
 export function createMetrics () {
   const registry = new Registry()
   const registers = [registry]
-  let hashPlaces = () => 0
   collectDefaultMetrics({ register: registry })
   const metrics = {
     registry,
     /** @param places is asked at each scrape. */
-    watchHashPlaces: (places: () => number) => { hashPlaces = places },
+    watchHashPlaces: (places: () => number) => new Gauge({ registers, name: 'latchkey_hash_places', help: 'Places taken in the hashing queue, at work or waiting.', collect () { this.set(places()) } }),
     requests: new Counter({ registers, name: 'latchkey_http_requests_total', help: 'Requests answered, but for those whose path cannot be read.', labelNames: ['method', 'route', 'status'] as const }),
     requestSeconds: new Histogram({ registers, name: 'latchkey_http_request_seconds', help: 'Time to answer a request.', labelNames: ['method', 'route'] as const, buckets: SECONDS }),
     logins: new Counter({ registers, name: 'latchkey_logins_total', help: 'Logins by outcome: logged_in, invalid_credentials, too_many_attempts or overloaded.', labelNames: ['outcome'] as const }),
     lockouts: new Counter({ registers, name: 'latchkey_lockouts_total', help: 'Delays that began after failed logins.' }),
     refreshes: new Counter({ registers, name: 'latchkey_refreshes_total', help: 'Refreshes by the case of the refresh table.', labelNames: ['step'] as const }),
     rateLimited: new Counter({ registers, name: 'latchkey_rate_limited_total', help: 'Requests over a rate limit.', labelNames: ['limit'] as const }),
-    hashPlaces: new Gauge({ registers, name: 'latchkey_hash_places', help: 'Places taken in the hashing queue, at work or waiting.', collect () { this.set(hashPlaces()) } }),
     hashWaitSeconds: new Histogram({ registers, name: 'latchkey_hash_wait_seconds', help: 'Time that a hash waited for a thread.', buckets: SECONDS }),
     databaseSeconds: new Histogram({ registers, name: 'latchkey_database_seconds', help: 'Time of a statement, its commit included.', labelNames: ['statement'] as const, buckets: SECONDS }),
     commitWrites: new Histogram({ registers, name: 'latchkey_commit_writes', help: 'Writes that shared one commit.', buckets: [1, 2, 4, 8, 16, 32, 64] }),
