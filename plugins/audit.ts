@@ -11,7 +11,9 @@ declare module 'fastify' {
 
 const service = { ip: null, userAgent: null, requestId: null }
 
-async function audit (app: FastifyInstance, { now }: { now: () => number }) {
+async function audit (app: FastifyInstance) {
+  const { now } = app
+
   app.decorateRequest('audit', async function (event, subject = {}) {
     const source = { ip: this.ip, userAgent: this.headers['user-agent'] ?? null, requestId: this.id }
     await record(this.log, event, { subject, source })
@@ -33,4 +35,4 @@ async function audit (app: FastifyInstance, { now }: { now: () => number }) {
   }
 }
 
-export default fp(audit, { fastify: '5.x', name: 'audit', dependencies: ['db'] })
+export default fp(audit, { fastify: '5.x', name: 'audit', dependencies: ['clock'] })

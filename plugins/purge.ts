@@ -15,12 +15,11 @@ const AT_ONCE = 500
 interface Options {
   /** Milliseconds for which audit events are kept. */
   auditRetention: number
-  now: () => number
 }
 
 /** Deletes what nobody needs any more: at the start, and every ten minutes. */
-async function purge (app: FastifyInstance, { auditRetention, now }: Options) {
-  const { store } = app.db
+async function purge (app: FastifyInstance, { auditRetention }: Options) {
+  const { now, db: { store } } = app
   const batches = [
     () => store.purgeSessions(now(), AT_ONCE),
     () => store.purgeAttempts(now(), AT_ONCE),
@@ -38,4 +37,4 @@ async function purge (app: FastifyInstance, { auditRetention, now }: Options) {
   app.addHook('onClose', stop)
 }
 
-export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['db'] })
+export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['clock'] })

@@ -198,3 +198,9 @@ t.test('after a leak: a start with a new secret alone, once every key of the old
     t.equal((await getPrivate(app, (await login(app)).access_token)).statusCode, 200)
   })
 })
+
+t.test('a database on a server and no LATCHKEY_SECRET → ConfigError: there is no file beside it', async (t) => {
+  t.throws(() => loadSecrets({ database: { url: 'postgres://localhost/latchkey' }, secretFallbacks: [] }), {
+    name: 'ConfigError', message: /^LATCHKEY_SECRET: expected with PostgreSQL, the same for every replica; openssl rand/
+  })
+})
