@@ -15,7 +15,8 @@ async function overload (app: FastifyInstance) {
   await app.register(underPressure, {
     maxEventLoopDelay: LATEST_LOOP,
     maxHeapUsedBytes: (getHeapStatistics().heap_size_limit - YOUNG_GENERATION) * FULLEST_HEAP,
-    pressureHandler: (_request, reply) => { reply.problem('overloaded') }
+    // Awaited until it is sent: else the request would go on to the work.
+    pressureHandler: async (_request, reply) => { await reply.problem('overloaded') }
   })
 }
 

@@ -1,7 +1,8 @@
-import rateLimitPlugin, { normalizeIP } from '@fastify/rate-limit'
+import rateLimitPlugin, { type FastifyRateLimitOptions, normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { limitNames, type LimitName, type RateLimits } from '../src/rate-limits.ts'
+import { createFirsts, limitNames, type LimitName, type RateLimits } from '../src/rate-limits.ts'
+import { connectRedis, withFallback } from '../src/shared-counters.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,46 +16,72 @@ declare module 'fastify' {
   }
 }
 
-/** Of more addresses than that, one may be told twice. */
+interface Options {
+  limits: RateLimits | undefined
+  /** Where all replicas count together; without it each counts its own. */
+  redisUrl: string | undefined
+}
+
+type Counters = Record<LimitName, ReturnType<FastifyInstance['createRateLimit']>>
+
+/** Of more addresses than that, an excess may be recorded twice. */
 const MOST_REMEMBERED = 10_000
+/** Begins every key in Redis. */
+const KEYS = 'latchkey:'
 
 /** Counts requests by address block, before anything else is done for them. Register it before the hooks it is to precede. */
-async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits | undefined }) {
+async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   app.decorateRequest('addressBlock', { getter (this: FastifyRequest) { return normalizeIP(this.ip) } })
   if (limits === undefined) return
 
-  await app.register(rateLimitPlugin, { global: false })
-  const counters = Object.fromEntries(limitNames.map((name) => [name, app.createRateLimit({
-    max: limits[name].max,
-    timeWindow: limits[name].window,
-    keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
-  })]))
-  /** When the windows end whose excess has been recorded: an event for each request of a flood would be a flood of its own. */
-  const recorded = new Map<string, number>()
+  const local = await createCounters(app, limits)
+  const countHere = (name: LimitName, request: FastifyRequest) => local[name](request)
+  const counted = redisUrl === undefined ? countHere : await countTogether(redisUrl, limits)
+  const isFirst = createFirsts(MOST_REMEMBERED)
 
   app.addHook('onRequest', async (request, reply) => {
     const { limit = 'default' } = request.routeOptions.config
     return limit === 'none' ? undefined : await count(limit, request, reply)
   })
 
+  /** Limits never go away with Redis: each replica then counts its own. */
+  async function countTogether (url: string, limits: RateLimits) {
+    const redis = connectRedis(url)
+    app.addHook('onClose', async () => redis.disconnect())
+    // When nobody answers, the first request falls back, and says so.
+    await redis.connect().catch(() => {})
+    const shared = await createCounters(app, limits, { redis, nameSpace: KEYS })
+    return withFallback((name: LimitName, request: FastifyRequest) => shared[name](request), countHere, (error) => error === undefined
+      ? app.log.info('requests are counted in Redis again')
+      : app.log.warn({ err: error }, 'Redis does not answer: this replica counts requests by itself'))
+  }
+
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {
-    const counted = await counters[name]?.(request)
+    const verdict = await counted(name, request)
     // Only an allow list, which we have not, gives a verdict without figures.
-    if (counted === undefined || counted.isAllowed) return
-    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = counted
+    if (verdict.isAllowed) return
+    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = verdict
     reply.header('ratelimit-limit', max).header('ratelimit-remaining', remaining).header('ratelimit-reset', ttlInSeconds)
     if (!isExceeded) return
     app.metrics?.rateLimited.inc({ limit: name })
-    await record(request, { key, ttl, name })
+    if (isFirst(key, ttl, performance.now())) await request.audit('excess_rate_limit_exceeded', { details: { limit: name } })
     return reply.header('retry-after', ttlInSeconds).problem('too_many_requests')
   }
+}
 
-  async function record (request: FastifyRequest, { key, ttl, name }: { key: string, ttl: number, name: LimitName }) {
-    if ((recorded.get(key) ?? 0) > performance.now()) return
-    if (recorded.size >= MOST_REMEMBERED) recorded.clear()
-    recorded.set(key, performance.now() + ttl)
-    await request.audit('excess_rate_limit_exceeded', { details: { limit: name } })
-  }
+/** The library knows one place to count in for each scope, so each place gets a scope of its own. */
+async function createCounters (app: FastifyInstance, limits: RateLimits, place: FastifyRateLimitOptions = {}): Promise<Counters> {
+  let counters!: Counters
+  await app.register(async (scope) => {
+    await scope.register(rateLimitPlugin, { global: false, ...place })
+    // Every name is there once.
+    counters = Object.fromEntries(limitNames.map((name) => [name, scope.createRateLimit({
+      max: limits[name].max,
+      timeWindow: limits[name].window,
+      keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
+    })])) as Counters
+  })
+  return counters
 }
 
 export default fp(rateLimit, { fastify: '5.x', name: 'rate-limit', dependencies: ['errors', 'metrics'] })

@@ -16,13 +16,14 @@ declare module 'fastify' {
     logIn: (username: string, password: string) => Promise<LoggedIn>
     refreshSession: (refreshToken: string) => Promise<Refreshed>
     logOut: (refreshToken: string) => Promise<void>
+    /** Records that the next attempts at the password of an account have to wait. */
+    recordLock: (userId: string | undefined) => Promise<void>
   }
 }
 
 interface Options {
   /** Names the counters of attempts. */
   attemptsKey: Buffer
-  now: () => number
 }
 
 /** What deserves a record beside an ordinary rotation. */
@@ -33,8 +34,8 @@ const eventsOfRefresh: Partial<Record<string, AuditEventName>> = {
 }
 
 /** What a client does with tokens, whatever words its route speaks: the rule, then the record and the count of it. */
-async function tokens (app: FastifyInstance, { attemptsKey, now }: Options) {
-  const { passwords, sessions, metrics, db: { store } } = app
+async function tokens (app: FastifyInstance, { attemptsKey }: Options) {
+  const { now, passwords, sessions, metrics, db: { store } } = app
   const attempts = createLoginAttempts({ store, key: attemptsKey, now })
   const judgeLogin = createLogin({ store, passwords, sessions, attempts })
 
@@ -42,6 +43,7 @@ async function tokens (app: FastifyInstance, { attemptsKey, now }: Options) {
   app.decorateRequest('logIn', logIn)
   app.decorateRequest('refreshSession', refreshSession)
   app.decorateRequest('logOut', logOut)
+  app.decorateRequest('recordLock', recordLock)
 
   async function logIn (this: FastifyRequest, username: string, password: string) {
     const { ip, addressBlock, headers } = this
@@ -62,11 +64,15 @@ async function tokens (app: FastifyInstance, { attemptsKey, now }: Options) {
   }
 
   async function recordFailure (request: FastifyRequest, { userId, locked }: Extract<LoggedIn, { outcome: 'invalid_credentials' }>) {
-    if (locked) metrics?.lockouts.inc()
     await Promise.all([
       request.audit('authn_login_fail', { userId }),
-      locked && request.audit('authn_login_lock', { userId })
+      locked && request.recordLock(userId)
     ])
+  }
+
+  async function recordLock (this: FastifyRequest, userId: string | undefined) {
+    metrics?.lockouts.inc()
+    await this.audit('authn_login_lock', { userId })
   }
 
   /** The user need not wait for the new hash; if it fails, the next login tries again. */

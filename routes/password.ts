@@ -4,6 +4,7 @@ import { fieldError } from '../src/errors.ts'
 import type { Attempt } from '../src/login-attempts.ts'
 import { resemblesUser } from '../src/password-policy.ts'
 import { bearer, bearerProblems, bodyProblems, noContent, PasswordChange, problems, ref, type Routes } from '../src/schemas.ts'
+import { loginNames } from '../src/users.ts'
 
 const schema = {
   operationId: 'changePassword',
@@ -40,10 +41,20 @@ export const password: Routes = async (app) => {
   })
 
   async function isPassword (request: FastifyRequest, { user, current, attempt }: { user: User, current: string, attempt: Attempt }): Promise<boolean> {
-    const { matches } = await app.passwords.verify(current, user.passwordHash)
-    if (matches) await attempt.succeeded([user.username])
-    else await Promise.all([attempt.failed(), request.audit('authn_password_change_fail', { userId: user.id })])
+    const { matches } = await app.passwords.verify(current, user.passwordHash).catch(async (error: unknown) => {
+      await attempt.abandoned()
+      throw error
+    })
+    if (matches) await attempt.succeeded(loginNames(user))
+    else await recordFailure(request, user.id, await attempt.failed())
     return matches
+  }
+
+  async function recordFailure (request: FastifyRequest, userId: string, locked: boolean) {
+    await Promise.all([
+      request.audit('authn_password_change_fail', { userId }),
+      locked && request.recordLock(userId)
+    ])
   }
 
   /** False when somebody else has changed the password, or ended the sessions, while this request was at work. */

@@ -48,7 +48,8 @@ export type LoginAttempts = ReturnType<typeof createLoginAttempts>
 
 export function createLoginAttempts ({ store, key, now }: Dependencies) {
   const verdicts = createVerdicts()
-  const idOf = (...parts: string[]) => createHmac('sha256', key).update(parts.join('\0')).digest('base64url')
+  // As JSON, for a name may contain whatever would stand between the parts, and would then be another counter's.
+  const idOf = (...parts: string[]) => createHmac('sha256', key).update(JSON.stringify(parts)).digest('base64url')
 
   /**
    * Takes a place among the attempts that may be judged. Those beyond the allowance wait for a verdict on the ones before them:
@@ -64,7 +65,10 @@ export function createLoginAttempts ({ store, key, now }: Dependencies) {
     if (here.knownUntil > now()) return { outcome: 'admitted', attempt: attempt({ atAddress, block, failedBefore }) }
 
     const everywhere = idOf(keyOf(name))
-    const there = await take(everywhere, FREE_EVERYWHERE)
+    const there = await take(everywhere, FREE_EVERYWHERE).catch(async (error: unknown) => {
+      await release(atAddress)
+      throw error
+    })
     if (there.outcome === 'admitted') return { outcome: 'admitted', attempt: attempt({ atAddress, everywhere, block, failedBefore }) }
     await release(atAddress)
     return there

@@ -2,7 +2,7 @@ import type { Store, User } from './db/open.ts'
 import type { Attempt, LoginAttempts } from './login-attempts.ts'
 import type { Passwords } from './passwords.ts'
 import type { Client, Opened, Sessions } from './sessions.ts'
-import { findUserByName } from './users.ts'
+import { findUserByName, loginNames } from './users.ts'
 
 export interface Dependencies {
   store: Pick<Store, 'findUserByEmail' | 'findUserByUsername'>
@@ -57,7 +57,7 @@ export function createLogin ({ store, passwords, sessions, attempts }: Dependenc
       throw error
     })
     if (user && opened) {
-      await attempt.succeeded([user.username, user.email ?? user.username])
+      await attempt.succeeded(loginNames(user))
       return { outcome: 'logged_in', user, password, ...opened, outdated: verdict.outdated, failedBefore: attempt.failedBefore }
     }
     const locked = await attempt.failed()

@@ -11,3 +11,19 @@ export interface Limit {
 }
 
 export type RateLimits = Record<LimitName, Limit>
+
+/**
+ * Tells the first excess in each window: an event for each request of a flood would be a flood of its own.
+ * @param most of more keys than that, one may be told twice.
+ */
+export function createFirsts (most: number) {
+  const until = new Map<string, number>()
+
+  /** @param left milliseconds of the window that `key` is in. */
+  return function isFirst (key: string, left: number, now: number): boolean {
+    if ((until.get(key) ?? now) > now) return false
+    if (until.size >= most) until.clear()
+    until.set(key, now + left)
+    return true
+  }
+}

@@ -15,6 +15,11 @@ export function presentUser (user: User): Static<typeof UserSchema> {
   }
 }
 
+/** Every name with which the account logs in. */
+export function loginNames ({ username, email }: User): string[] {
+  return email === null ? [username] : [username, email]
+}
+
 /** Finds the account of a login name: with an `@` it is an e-mail address, else a username. */
 export async function findUserByName (store: Pick<Store, 'findUserByEmail' | 'findUserByUsername'>, name: string): Promise<User | undefined> {
   const key = loginKey(name)

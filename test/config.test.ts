@@ -31,7 +31,9 @@ t.test('without any setting → the defaults', async (t) => {
     host: '127.0.0.1',
     port: 3000,
     logLevel: 'info',
-    databasePath: resolve('data/latchkey.db'),
+    database: { path: resolve('data/latchkey.db') },
+    databasePool: 10,
+    databaseTimeout: 5_000,
     publicUrl: 'http://localhost:3000',
     audience: ['latchkey'],
     algorithm: 'ES256',
@@ -67,9 +69,13 @@ const good: Record<string, [string, Partial<Config>][]> = {
   PORT: [['0', { port: 0, publicUrl: 'http://localhost:0' }], ['65535', { port: 65_535, publicUrl: 'http://localhost:65535' }]],
   LOG_LEVEL: [['silent', { logLevel: 'silent' }], ['fatal', { logLevel: 'fatal' }]],
   DATABASE_URL: [
-    ['file:x.db', { databasePath: resolve('x.db') }], ['file:./a/../x.db', { databasePath: resolve('x.db') }], ['file:/var/lib/x.db', { databasePath: '/var/lib/x.db' }],
-    ['file:///var/lib/x.db', { databasePath: '/var/lib/x.db' }], ['file:a b%20c?d#e', { databasePath: resolve('a b%20c?d#e') }]
+    ['file:x.db', { database: { path: resolve('x.db') } }], ['file:./a/../x.db', { database: { path: resolve('x.db') } }], ['file:/var/lib/x.db', { database: { path: '/var/lib/x.db' } }],
+    ['file:///var/lib/x.db', { database: { path: '/var/lib/x.db' } }], ['file:a b%20c?d#e', { database: { path: resolve('a b%20c?d#e') } }],
+    ...['postgres://localhost/latchkey', 'postgresql://ada:sentinel@db.example:5433/latchkey?sslmode=verify-full', 'postgres:///latchkey?host=/run/postgresql'].map((url): [string, Partial<Config>] => [url, { database: { url } }])
   ],
+  LATCHKEY_DATABASE_POOL: [['1', { databasePool: 1 }], ['1000', { databasePool: 1_000 }]],
+  LATCHKEY_DATABASE_TIMEOUT: [['100ms', { databaseTimeout: 100 }], ['1m', { databaseTimeout: 60_000 }]],
+  REDIS_URL: ['redis://localhost', 'redis://:sentinel@10.0.0.1:6380/2', 'rediss://cache.example:6379'].map((redisUrl) => [redisUrl, { redisUrl }]),
   LATCHKEY_PUBLIC_URL: ['https://auth.example', 'http://localhost:8080', 'https://example.org/auth', 'https://[::1]:8443', 'https://example.org/a/b', `https://x.example/${'a'.repeat(232)}`]
     .map((publicUrl) => [publicUrl, { publicUrl }]),
   LATCHKEY_AUDIENCE: [['api', { audience: ['api'] }], [' a , b,,c ,', { audience: ['a', 'b', 'c'] }], ['x'.repeat(496), { audience: ['x'.repeat(496)] }]],
@@ -135,8 +141,12 @@ const bad: Record<string, string[]> = {
   PORT: [...notNumbers, '65536'],
   LOG_LEVEL: [...notChoices, 'INFO', 'warning', 'info '],
   DATABASE_URL: [
-    ' ', 'storage/x.db', '/var/lib/x.db', 'file:', 'file://', 'file://storage/x.db', 'file://localhost/x.db', 'file:////x.db', 'FILE:x.db', 'sqlite:x.db', 'http://x', 'file:a\nb', ':memory:'
+    ' ', 'storage/x.db', '/var/lib/x.db', 'file:', 'file://', 'file://storage/x.db', 'file://localhost/x.db', 'file:////x.db', 'FILE:x.db', 'sqlite:x.db', 'http://x', 'file:a\nb', ':memory:',
+    'postgres:db', 'mysql://sentinel@db.example/latchkey', 'postgres://sentinel@:x:/latchkey', 'Postgres://db.example/latchkey'
   ],
+  LATCHKEY_DATABASE_POOL: [...notNumbers, '0', '1001'],
+  LATCHKEY_DATABASE_TIMEOUT: [...notDurations, '99ms', '61s'],
+  REDIS_URL: [' ', 'cache:6379', 'redis:', 'redis:localhost', 'http://sentinel@localhost:6379', 'redis://:x:x'],
   LATCHKEY_PUBLIC_URL: [
     ' ', 'auth.example', '//auth.example', 'ftp://auth.example', 'https://', 'https:auth.example', 'https://auth.example/', 'https://example.org/auth/', 'https://auth.example?x', 'https://auth.example?',
     'https://auth.example#x', 'https://auth.example#', 'https://sentinel@auth.example', 'https://ada:sentinel@auth.example', 'https://Auth.example', 'HTTPS://auth.example', 'https://bücher.example',

@@ -44,3 +44,8 @@ export function hostAndPort (value: string): { host: string, port: number } {
   if (host === undefined || Number(port) > 65_535) throw new Error('expected an address and a port, such as 127.0.0.1:9464')
   return { host, port: Number(port) }
 }
+
+export function redisUrl (value: string): string {
+  if (!/^rediss?:\/\//.test(value) || !URL.canParse(value)) throw new Error('expected a URL such as redis://localhost:6379')
+  return value
+}

@@ -33,7 +33,8 @@ export function loginAttemptQueries ({ db, read, write }: Dialect, { loginAttemp
     .values({ id: p('id'), failures: 0, pending: 1, pendingSince: p('now'), blockedUntil: 0, forgetAt: p('now'), knownUntil: 0, expiresAt: p('expiresAt') })
     .onConflictDoUpdate({
       target: t.id,
-      set: { failures, pending: sql`${pending} + 1`, pendingSince: set('now') },
+      // An attempt under way keeps the row from the purge.
+      set: { failures, pending: sql`${pending} + 1`, pendingSince: set('now'), expiresAt: sql`case when ${t.expiresAt} > ${p('expiresAt')} then ${t.expiresAt} else ${p('expiresAt')} end` },
       // Within the allowance, or one at a time when the delay is over.
       setWhere: sql`${failures} + ${pending} < ${p('allowance')} or (${failures} >= ${p('allowance')} and ${t.blockedUntil} <= ${p('now')} and ${pending} = 0)`
     }).returning())
