@@ -25,12 +25,12 @@ declare module '@fastify/jwt' {
 interface Options {
   config: Config
   secrets: Secrets
-  now: () => number
   random: () => number
 }
 
 /** The sessions, and the hook that guards private routes. */
-async function auth (app: FastifyInstance, { config, secrets, now, random }: Options) {
+async function auth (app: FastifyInstance, { config, secrets, random }: Options) {
+  const { now } = app
   const accessTokens = createAccessTokens(app.keys, config, { now, random })
   const sessions = createSessions({
     store: app.db.store,
@@ -55,4 +55,4 @@ async function auth (app: FastifyInstance, { config, secrets, now, random }: Opt
   }
 }
 
-export default fp(auth, { fastify: '5.x', name: 'auth', dependencies: ['db', 'keys', 'jwt'] })
+export default fp(auth, { fastify: '5.x', name: 'auth', dependencies: ['clock', 'keys', 'jwt'] })

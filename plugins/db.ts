@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { type Database, openDatabase } from '../src/db/open.ts'
+import { type Database, type DatabaseSettings, openDatabase } from '../src/db/open.ts'
 import type { Metrics } from '../src/metrics.ts'
 
 declare module 'fastify' {
@@ -10,8 +10,8 @@ declare module 'fastify' {
 }
 
 /** Opens the database, migrates it, and closes it with the application. */
-async function db (app: FastifyInstance, { path }: { path: string }) {
-  const { close, ...database } = openDatabase(path, app.metrics && observer(app.metrics))
+async function db (app: FastifyInstance, settings: DatabaseSettings) {
+  const { close, ...database } = await openDatabase(settings, app.metrics && observer(app.metrics))
   app.decorate('db', database)
   app.addHook('onClose', close)
 }

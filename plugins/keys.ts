@@ -14,19 +14,18 @@ declare module 'fastify' {
 interface Options {
   config: Config
   secrets: Secrets
-  now: () => number
 }
 
 /** Other processes, the command line among them, rotate and revoke keys too. */
 const RELOAD_EVERY = 30_000
 
 /** The signing keys; made at first start, and read again every 30 s. */
-async function keys (app: FastifyInstance, { config, secrets, now }: Options) {
-  const ring = await openKeyRing({ store: app.db.store, secrets, settings: config, now })
+async function keys (app: FastifyInstance, { config, secrets }: Options) {
+  const ring = await openKeyRing({ store: app.db.store, secrets, settings: config, now: app.now })
   app.decorate('keys', ring)
 
   const stop = every(RELOAD_EVERY, ring.reload, (error) => app.log.error({ err: error }, 'the signing keys could not be read'))
   app.addHook('onClose', stop)
 }
 
-export default fp(keys, { fastify: '5.x', name: 'keys', dependencies: ['db'] })
+export default fp(keys, { fastify: '5.x', name: 'keys', dependencies: ['clock'] })

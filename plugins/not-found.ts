@@ -11,9 +11,14 @@ async function notFound (app: FastifyInstance) {
     for (const one of [method].flat()) known.methods.add(one)
     resources.set(source, known)
   })
-  app.addHook('onRequest', async (request, reply) => request.is404 ? refuse(request, reply) : undefined)
+  app.addHook('onRequest', async (request, reply) => namesNothing(request) ? refuse(request, reply) : undefined)
   // For a route that finds nothing itself, as that of Swagger UI's files.
   app.setNotFoundHandler((_request, reply) => reply.problem('not_found'))
+
+  /** Preflights have a route that takes any path (`plugins/cors.ts`); what gets past their hook is none. */
+  function namesNothing ({ is404, routeOptions }: FastifyRequest): boolean {
+    return is404 || routeOptions.url === '*'
+  }
 
   function refuse (request: FastifyRequest, reply: FastifyReply) {
     const [path = ''] = request.url.split(/[?#]/)

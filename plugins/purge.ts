@@ -15,12 +15,11 @@ const AT_ONCE = 500
 interface Options {
   /** Milliseconds for which audit events are kept. */
   auditRetention: number
-  now: () => number
 }
 
 /** Deletes what nobody needs any more: at the start, and every ten minutes. */
-async function purge (app: FastifyInstance, { auditRetention, now }: Options) {
-  const { store } = app.db
+async function purge (app: FastifyInstance, { auditRetention }: Options) {
+  const { now, db: { store } } = app
   const batches = [
     () => store.purgeSessions(now(), AT_ONCE),
     () => store.purgeAttempts(now(), AT_ONCE),
@@ -31,9 +30,11 @@ async function purge (app: FastifyInstance, { auditRetention, now }: Options) {
     for (const batch of batches) while (await batch() === AT_ONCE);
   }
   app.decorate('purge', purgeAll)
-  const stop = every(EVERY, purgeAll, (error) => app.log.error({ err: error }, 'expired rows could not be purged'))
-  app.addHook('onReady', purgeAll)
+  const failed = (error: unknown) => app.log.error({ err: error }, 'expired rows could not be purged')
+  const stop = every(EVERY, purgeAll, failed)
+  // A disk that is full must not make the start a failure: what needs no write goes on.
+  app.addHook('onReady', () => purgeAll().catch(failed))
   app.addHook('onClose', stop)
 }
 
-export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['db'] })
+export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['clock'] })

@@ -1,7 +1,8 @@
-import rateLimitPlugin, { normalizeIP } from '@fastify/rate-limit'
+import rateLimitPlugin, { type FastifyRateLimitOptions, normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createFirsts, limitNames, type LimitName, type RateLimits } from '../src/rate-limits.ts'
+import { connectRedis, withFallback } from '../src/shared-counters.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,23 +16,27 @@ declare module 'fastify' {
   }
 }
 
+interface Options {
+  limits: RateLimits | undefined
+  /** Where all replicas count together; without it each counts its own. */
+  redisUrl: string | undefined
+}
+
+type Counters = Record<LimitName, ReturnType<FastifyInstance['createRateLimit']>>
+
 /** Of more addresses than that, an excess may be recorded twice. */
 const MOST_REMEMBERED = 10_000
-
-type Verdict = Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>
-type Figures = Extract<Verdict, { isAllowed: false }>
+/** Begins every key in Redis. */
+const KEYS = 'latchkey:'
 
 /** Counts requests by address block, before anything else is done for them. Register it before the hooks it is to precede. */
-async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits | undefined }) {
+async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   app.decorateRequest('addressBlock', { getter (this: FastifyRequest) { return normalizeIP(this.ip) } })
   if (limits === undefined) return
 
-  await app.register(rateLimitPlugin, { global: false })
-  const counters = new Map(limitNames.map((name) => [name, app.createRateLimit({
-    max: limits[name].max,
-    timeWindow: limits[name].window,
-    keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
-  })]))
+  const local = await createCounters(app, limits)
+  const countHere = (name: LimitName, request: FastifyRequest) => local[name](request)
+  const counted = redisUrl === undefined ? countHere : await countTogether(redisUrl, limits)
   const isFirst = createFirsts(MOST_REMEMBERED)
 
   app.addHook('onRequest', async (request, reply) => {
@@ -39,15 +44,44 @@ async function rateLimit (app: FastifyInstance, { limits }: { limits: RateLimits
     return limit === 'none' ? undefined : await count(limit, request, reply)
   })
 
+  /** Limits never go away with Redis: each replica then counts its own. */
+  async function countTogether (url: string, limits: RateLimits) {
+    const redis = connectRedis(url)
+    app.addHook('onClose', async () => redis.disconnect())
+    // When nobody answers, the first request falls back, and says so.
+    await redis.connect().catch(() => {})
+    const shared = await createCounters(app, limits, { redis, nameSpace: KEYS })
+    return withFallback((name: LimitName, request: FastifyRequest) => shared[name](request), countHere, (error) => error === undefined
+      ? app.log.info('requests are counted in Redis again')
+      : app.log.warn({ err: error }, 'Redis does not answer: this replica counts requests by itself'))
+  }
+
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {
-    // Every name has its counter, and only an allow list, which we have not, gives a verdict without figures.
-    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = await counters.get(name)?.(request) as Figures
+    const verdict = await counted(name, request)
+    // Only an allow list, which we have not, gives a verdict without figures.
+    if (verdict.isAllowed) return
+    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = verdict
     reply.header('ratelimit-limit', max).header('ratelimit-remaining', remaining).header('ratelimit-reset', ttlInSeconds)
     if (!isExceeded) return
     app.metrics?.rateLimited.inc({ limit: name })
     if (isFirst(key, ttl, performance.now())) await request.audit('excess_rate_limit_exceeded', { details: { limit: name } })
     return reply.header('retry-after', ttlInSeconds).problem('too_many_requests')
   }
+}
+
+/** The library knows one place to count in for each scope, so each place gets a scope of its own. */
+async function createCounters (app: FastifyInstance, limits: RateLimits, place: FastifyRateLimitOptions = {}): Promise<Counters> {
+  let counters!: Counters
+  await app.register(async (scope) => {
+    await scope.register(rateLimitPlugin, { global: false, ...place })
+    // Every name is there once.
+    counters = Object.fromEntries(limitNames.map((name) => [name, scope.createRateLimit({
+      max: limits[name].max,
+      timeWindow: limits[name].window,
+      keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
+    })])) as Counters
+  })
+  return counters
 }
 
 export default fp(rateLimit, { fastify: '5.x', name: 'rate-limit', dependencies: ['errors', 'metrics'] })

@@ -24,7 +24,6 @@ declare module 'fastify' {
 interface Options {
   /** Names the counters of attempts. */
   attemptsKey: Buffer
-  now: () => number
 }
 
 /** What deserves a record beside an ordinary rotation. */
@@ -35,8 +34,8 @@ const eventsOfRefresh: Partial<Record<string, AuditEventName>> = {
 }
 
 /** What a client does with tokens, whatever words its route speaks: the rule, then the record and the count of it. */
-async function tokens (app: FastifyInstance, { attemptsKey, now }: Options) {
-  const { passwords, sessions, metrics, db: { store } } = app
+async function tokens (app: FastifyInstance, { attemptsKey }: Options) {
+  const { now, passwords, sessions, metrics, db: { store } } = app
   const attempts = createLoginAttempts({ store, key: attemptsKey, now })
   const judgeLogin = createLogin({ store, passwords, sessions, attempts })
 

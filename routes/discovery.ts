@@ -10,6 +10,7 @@ const jwksSchema = {
   operationId: 'getJwks',
   tags: ['Discovery'],
   summary: 'The public keys that verify our access tokens (RFC 7517)',
+  description: 'Fetch it once, keep it for as long as Cache-Control says, and again when a token names a key that is not in it.',
   security: [],
   response: {
     200: { description: 'A JWK Set; keys that are to sign soon are in it too.', headers: { ...cached, ...tagged }, content: { 'application/jwk-set+json': { schema: ref(Jwks) } } },
@@ -22,6 +23,7 @@ const metadataSchema = (operationId: string) => ({
   operationId,
   tags: ['Discovery'],
   summary: 'Who issues the tokens and where the keys are (RFC 8414)',
+  description: 'The same document at both addresses, for gateways that know only one of them.',
   security: [],
   response: { 200: answer(Metadata, 'The metadata.', cached) },
   problems: problems()

@@ -1,20 +1,24 @@
 import { answer, Health, problems, type Routes } from '../src/schemas.ts'
 
-const schema = (operationId: string, summary: string) => ({
+const schema = (operationId: string, summary: string, description: string) => ({
   operationId,
   tags: ['Health'],
   summary,
+  description,
   security: [],
   response: { 200: answer(Health, 'Yes.') },
   problems: problems()
 })
 
+const livez = schema('getLivez', 'Whether the process answers', 'When it does not, restart it.')
+const readyz = schema('getReadyz', 'Whether it can do its work', 'The database answers, a key signs, and it is not about to stop. When it is not so, send requests elsewhere.')
+
 const ok = { status: 'ok' as const }
 
 export const health: Routes = async (app) => {
-  app.get('/livez', { schema: schema('getLivez', 'Whether the process answers'), config: { limit: 'none' } }, async () => ok)
+  app.get('/livez', { schema: livez, config: { limit: 'none' } }, async () => ok)
 
-  app.get('/readyz', { schema: schema('getReadyz', 'Whether it can do its work: the database answers, a key signs, and it is not about to stop'), config: { limit: 'none' } }, async (request, reply) => {
+  app.get('/readyz', { schema: readyz, config: { limit: 'none' } }, async (request, reply) => {
     const fault = await whatIsMissing()
     if (fault === undefined) return ok
     request.log.warn(fault, 'not ready')

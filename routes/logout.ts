@@ -15,6 +15,7 @@ const logoutAllSchema = {
   operationId: 'logoutAll',
   tags: ['Sessions'],
   summary: 'End every session of the caller',
+  description: 'For a device that was lost. Access tokens die here at once, elsewhere when they expire; the next login opens a new session.',
   security: bearer,
   response: { 204: noContent('Every session is over, this one too.') },
   problems: problems(...bodyProblems, ...bearerProblems, 'overloaded')

@@ -5,6 +5,7 @@ const schema = {
   operationId: 'getMe',
   tags: ['Account'],
   summary: 'The caller\'s account',
+  description: 'As it is now: a service that has to be sure that an account is active asks here, with the token that it was given.',
   security: bearer,
   response: { 200: answer(User, 'The account.') },
   problems: problems(...bearerProblems, 'overloaded')

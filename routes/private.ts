@@ -4,6 +4,7 @@ const schema = {
   operationId: 'getPrivate',
   tags: ['Private'],
   summary: 'Something that only a token opens',
+  description: 'To try a token: one that is good here is signed by us, has not expired, and belongs to a live session of an active account.',
   security: bearer,
   response: { 200: answer(Greeting, 'Access granted.') },
   problems: problems(...bearerProblems, 'overloaded')

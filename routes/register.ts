@@ -19,11 +19,10 @@ const schema = {
 
 interface Options extends Record<string, unknown> {
   open: boolean
-  now: () => number
 }
 
-export const register: Routes<Options> = async (app, { open, now }) => {
-  const { store } = app.db
+export const register: Routes<Options> = async (app, { open }) => {
+  const { now, db: { store } } = app
 
   app.post('/register', { schema, config: { limit: 'register' }, onRequest: async (_request, reply) => open ? undefined : reply.problem('registration_closed') },
     async (request, reply) => {

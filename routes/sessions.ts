@@ -6,6 +6,7 @@ const listSchema = {
   operationId: 'listSessions',
   tags: ['Sessions'],
   summary: 'The caller\'s live sessions',
+  description: 'One for each login that has neither ended nor expired; `current` marks the one that asks.',
   security: bearer,
   response: { 200: answer(SessionList, 'The live sessions, the oldest first.') },
   problems: problems(...bearerProblems, 'overloaded')

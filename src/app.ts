@@ -5,6 +5,7 @@ import { validate as isUuid } from 'uuid'
 import audit from '../plugins/audit.ts'
 import auth from '../plugins/auth.ts'
 import closing from '../plugins/closing.ts'
+import clock from '../plugins/clock.ts'
 import cors from '../plugins/cors.ts'
 import db from '../plugins/db.ts'
 import docs from '../plugins/docs.ts'
@@ -45,14 +46,14 @@ const CLOSING_GRACE = 8_000
 const TIMEOUTS_CHECKED_EVERY = 1_000
 
 export interface Surroundings {
-  /** Milliseconds since the epoch. */
-  now: () => number
+  /** Milliseconds since the epoch; without it the machine's clock, set by the database's. */
+  now?: (() => number) | undefined
   /** From 0 to 1, 1 excluded. */
   random: () => number
 }
 
 /** The composition root: every plugin and route, in the order in which they build on each other. */
-export async function build (config: Config, { now, random }: Surroundings = { now: Date.now, random: Math.random }): Promise<FastifyInstance> {
+export async function build (config: Config, { now, random }: Surroundings = { random: Math.random }): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(config))
   const secrets = loadSecrets(config)
 
@@ -62,26 +63,27 @@ export async function build (config: Config, { now, random }: Surroundings = { n
   await app.register(securityHeaders, config)
   await app.register(errors)
   await app.register(cors, { origins: config.corsOrigins })
-  await app.register(rateLimit, { limits: config.rateLimit })
+  await app.register(rateLimit, { limits: config.rateLimit, redisUrl: config.redisUrl })
   await app.register(notFound)
   await app.register(json)
   await app.register(docs, { show: config.docs })
 
-  await app.register(db, { path: config.databasePath })
-  await app.register(purge, { auditRetention: config.auditRetention, now })
-  await app.register(audit, { now })
+  await app.register(db, config)
+  await app.register(clock, { given: now })
+  await app.register(purge, config)
+  await app.register(audit)
   await app.register(passwords, config)
-  await app.register(keys, { config, secrets, now })
+  await app.register(keys, { config, secrets })
   await app.register(jwt, { secrets })
-  await app.register(auth, { config, secrets, now, random })
-  await app.register(tokens, { attemptsKey: secrets.primary.attempts, now })
+  await app.register(auth, { config, secrets, random })
+  await app.register(tokens, { attemptsKey: secrets.primary.attempts })
   await app.register(refreshCookie, config)
 
   await app.register(health)
   await app.register(discovery, { publicUrl: config.publicUrl })
   await app.register(async (work) => {
     await work.register(overload)
-    await work.register(register, { open: config.registration === 'open', now })
+    await work.register(register, { open: config.registration === 'open' })
     await work.register(login)
     await work.register(refresh)
     await work.register(logout)

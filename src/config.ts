@@ -87,5 +87,6 @@ function refuseContradictions (config: Config) {
 
 /** Browsers keep a secure cookie over TLS alone, and take localhost for as good. */
 function carriesCookies (publicUrl: string): boolean {
-  return /^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(publicUrl)
+  const { protocol, hostname } = new URL(publicUrl)
+  return protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
 }

@@ -33,5 +33,5 @@ export function answerClientError (error: NodeJS.ErrnoException, socket: Duplex)
  */
 export function answerRouterError ({ code }: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const body = problem(code === 'FST_ERR_BAD_URL' ? 'invalid_request' : 'not_found', request.id)
-  reply.code(body.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(JSON.stringify(body))
+  reply.code(body.status).headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).type(PROBLEM_TYPE).send(JSON.stringify(body))
 }

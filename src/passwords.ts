@@ -57,9 +57,12 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
   async function run<T extends string | boolean> (task: Task): Promise<Done<T>> {
     // Piscina would start a thread anew, and nobody would end it.
     if (closed) throw new Error('the hashing threads have been stopped')
-    pool ??= startPool()
+    const used = pool ??= startPool()
     const asked = performance.now()
-    const done: Done<T> = await pool.run(task).catch((error: unknown) => { throw new Unavailable(error, 'a hashing thread') })
+    const done: Done<T> = await used.run(task).catch(async (error: unknown) => {
+      if (used.threads.length === 0) await discard(used)
+      throw new Unavailable(error, 'a hashing thread')
+    })
     waited(performance.now() - asked - done.took)
     return done
   }
@@ -74,13 +77,18 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
       // A thread takes longer to start than a password to hash: one that has started stays.
       idleTimeout: Infinity
     })
-    // A thread that dies at work fails its own task. For one that cannot even start Piscina tries no other,
-    // and what has been asked of it would wait for ever: it fails now, and the next task begins anew.
-    return started.once('error', async () => {
-      pool = undefined
-      // Others of its threads may fail in the same way.
-      await started.on('error', () => {}).destroy()
-    })
+    return started.on('error', () => discard(started))
+  }
+
+  /**
+   * A thread that dies at work fails its own task. For those that cannot even start Piscina tries no other,
+   * and what has been asked of it would wait for ever: it fails now, and the next task begins anew.
+   */
+  async function discard (failed: Piscina) {
+    // Ended twice, it would start a thread again.
+    if (pool !== failed) return
+    pool = undefined
+    await failed.destroy()
   }
 
   /** @returns the stored form of a new password. */

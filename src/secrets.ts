@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { type Config, ConfigError } from './config.ts'
 import { checkSecret } from './config/weak-secrets.ts'
 import { makeFolder } from './db/folder.ts'
+import type { Address } from './db/open.ts'
 
 /** The keys that follow from one master secret; each has its own label, so none tells another. */
 export interface SecretKeys {
@@ -24,10 +25,19 @@ export interface Secrets {
 }
 
 /** @returns the keys of the primary secret (made at first start beside the database when none is set) and its fallbacks. */
-export function loadSecrets (config: Pick<Config, 'secret' | 'secretFallbacks' | 'databasePath'>): Secrets {
-  const primary = deriveKeys(config.secret ?? secretFile(join(dirname(config.databasePath), 'secret')))
+export function loadSecrets (config: Pick<Config, 'secret' | 'secretFallbacks' | 'database'>): Secrets {
+  const primary = deriveKeys(config.secret ?? secretFile(secretPath(config.database)))
   const keys = [primary, ...config.secretFallbacks.map(deriveKeys)]
   return { primary, all: new Map(keys.map((one) => [one.id, one])) }
+}
+
+/**
+ * Where the master secret lies when none is set: beside the database file.
+ * @throws ConfigError where there is no file.
+ */
+export function secretPath (database: Address): string {
+  if ('url' in database) throw new ConfigError('LATCHKEY_SECRET: expected with PostgreSQL, the same for every replica; openssl rand -base64 48 makes one')
+  return join(dirname(database.path), 'secret')
 }
 
 function deriveKeys (secret: string): SecretKeys {

@@ -1,8 +1,9 @@
 import closeWithGrace from 'close-with-grace'
-import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { build } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
+import { shownAddress } from './config/database.ts'
+import { secretPath } from './secrets.ts'
 import { explain } from './start-errors.ts'
 
 /** Longer than the service takes to close; then the process ends all the same. */
@@ -23,9 +24,9 @@ async function start () {
 }
 
 /** For the person at the terminal; the log goes to standard output. */
-function announce ({ databasePath, secret, docs }: Config, origin: string) {
-  const madeSecret = secret === undefined ? ` (back it up with ${resolve(databasePath, '../secret')}: one is useless without the other)` : ''
-  console.error(`\nLatchkey listens on ${origin}\n${docs ? `  docs  ${origin}/docs\n` : ''}  data  ${databasePath}${madeSecret}\n`)
+function announce ({ database, secret, docs }: Config, origin: string) {
+  const madeSecret = secret === undefined ? ` (back it up with ${secretPath(database)}: one is useless without the other)` : ''
+  console.error(`\nLatchkey listens on ${origin}\n${docs ? `  docs  ${origin}/docs\n` : ''}  data  ${shownAddress(database)}${madeSecret}\n`)
 }
 
 function fail (error: unknown): never {

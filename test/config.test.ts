@@ -11,6 +11,10 @@ const SECRET = 'KqX7w0aVd9ZpR3sYtB5nMgJcH2fLuE8iO4xQ'
 const OTHER_SECRET = 'h3Wm8TzQ1rUoA6yNkC0vXbE5gSjP9dLf7iKq'
 const names = Object.values(Settings.properties).map(envName)
 
+const aMinute = (max: number) => ({ max, window: 60_000 })
+/** Those that hold when nothing is set. */
+const limits = { default: aMinute(1_000), register: aMinute(20), login: aMinute(60), refresh: aMinute(300), password: aMinute(20) }
+
 /** The message of the ConfigError that these settings give; '' when they give none. */
 function complaint (env: NodeJS.ProcessEnv): string {
   try {
@@ -27,7 +31,9 @@ t.test('without any setting → the defaults', async (t) => {
     host: '127.0.0.1',
     port: 3000,
     logLevel: 'info',
-    databasePath: resolve('data/latchkey.db'),
+    database: { path: resolve('data/latchkey.db') },
+    databasePool: 10,
+    databaseTimeout: 5_000,
     publicUrl: 'http://localhost:3000',
     audience: ['latchkey'],
     algorithm: 'ES256',
@@ -42,7 +48,15 @@ t.test('without any setting → the defaults', async (t) => {
     hashQueue: 32,
     passwordMinLength: 8,
     passwordPepperFallbacks: [],
-    registration: 'open'
+    registration: 'open',
+    rateLimit: limits,
+    trustProxy: [],
+    cookies: false,
+    corsOrigins: [],
+    docs: true,
+    requestTimeout: 15_000,
+    shutdownDelay: 1_000,
+    auditRetention: 90 * 86_400_000
   })
 })
 
@@ -55,9 +69,13 @@ const good: Record<string, [string, Partial<Config>][]> = {
   PORT: [['0', { port: 0, publicUrl: 'http://localhost:0' }], ['65535', { port: 65_535, publicUrl: 'http://localhost:65535' }]],
   LOG_LEVEL: [['silent', { logLevel: 'silent' }], ['fatal', { logLevel: 'fatal' }]],
   DATABASE_URL: [
-    ['file:x.db', { databasePath: resolve('x.db') }], ['file:./a/../x.db', { databasePath: resolve('x.db') }], ['file:/var/lib/x.db', { databasePath: '/var/lib/x.db' }],
-    ['file:///var/lib/x.db', { databasePath: '/var/lib/x.db' }], ['file:a b%20c?d#e', { databasePath: resolve('a b%20c?d#e') }]
+    ['file:x.db', { database: { path: resolve('x.db') } }], ['file:./a/../x.db', { database: { path: resolve('x.db') } }], ['file:/var/lib/x.db', { database: { path: '/var/lib/x.db' } }],
+    ['file:///var/lib/x.db', { database: { path: '/var/lib/x.db' } }], ['file:a b%20c?d#e', { database: { path: resolve('a b%20c?d#e') } }],
+    ...['postgres://localhost/latchkey', 'postgresql://ada:sentinel@db.example:5433/latchkey?sslmode=verify-full', 'postgres:///latchkey?host=/run/postgresql'].map((url): [string, Partial<Config>] => [url, { database: { url } }])
   ],
+  LATCHKEY_DATABASE_POOL: [['1', { databasePool: 1 }], ['1000', { databasePool: 1_000 }]],
+  LATCHKEY_DATABASE_TIMEOUT: [['100ms', { databaseTimeout: 100 }], ['1m', { databaseTimeout: 60_000 }]],
+  REDIS_URL: ['redis://localhost', 'redis://:sentinel@10.0.0.1:6380/2', 'rediss://cache.example:6379'].map((redisUrl) => [redisUrl, { redisUrl }]),
   LATCHKEY_PUBLIC_URL: ['https://auth.example', 'http://localhost:8080', 'https://example.org/auth', 'https://[::1]:8443', 'https://example.org/a/b', `https://x.example/${'a'.repeat(232)}`]
     .map((publicUrl) => [publicUrl, { publicUrl }]),
   LATCHKEY_AUDIENCE: [['api', { audience: ['api'] }], [' a , b,,c ,', { audience: ['a', 'b', 'c'] }], ['x'.repeat(496), { audience: ['x'.repeat(496)] }]],
@@ -75,7 +93,29 @@ const good: Record<string, [string, Partial<Config>][]> = {
   LATCHKEY_PASSWORD_MIN_LENGTH: [['8', { passwordMinLength: 8 }], ['128', { passwordMinLength: 128 }]],
   LATCHKEY_PASSWORD_PEPPER: [[SECRET, { passwordPepper: SECRET }]],
   LATCHKEY_PASSWORD_PEPPER_FALLBACKS: [[SECRET, { passwordPepperFallbacks: [SECRET] }]],
-  LATCHKEY_REGISTRATION: [['closed', { registration: 'closed' }]]
+  LATCHKEY_REGISTRATION: [['closed', { registration: 'closed' }]],
+  LATCHKEY_RATE_LIMIT: [
+    ['off', { rateLimit: undefined }], ['login=1/1s', { rateLimit: { ...limits, login: { max: 1, window: 1_000 } } }],
+    [' default=9/24h ,login=999999999/90s', { rateLimit: { ...limits, default: { max: 9, window: 86_400_000 }, login: { max: 999_999_999, window: 90_000 } } }],
+    ['login=1/1s,login=2/1s', { rateLimit: { ...limits, login: { max: 2, window: 1_000 } } }]
+  ],
+  LATCHKEY_TRUST_PROXY: [
+    ['127.0.0.1', { trustProxy: ['127.0.0.1'] }], ['10.0.0.0/8, ::1,fd00::/8', { trustProxy: ['10.0.0.0/8', '::1', 'fd00::/8'] }],
+    ['0.0.0.0/0,::/128', { trustProxy: ['0.0.0.0/0', '::/128'] }], [',', { trustProxy: [] }]
+  ],
+  LATCHKEY_COOKIES: [['on', { cookies: true }], ['off', {}]],
+  LATCHKEY_CORS_ORIGINS: [
+    ['https://app.example.com', { corsOrigins: ['https://app.example.com'] }],
+    ['http://localhost:5173 , https://[::1]:8443', { corsOrigins: ['http://localhost:5173', 'https://[::1]:8443'] }]
+  ],
+  LATCHKEY_DOCS: [['off', { docs: false }], ['on', {}]],
+  LATCHKEY_REQUEST_TIMEOUT: [['1s', { requestTimeout: 1_000 }], ['5m', { requestTimeout: 300_000 }]],
+  LATCHKEY_SHUTDOWN_DELAY: [['0s', { shutdownDelay: 0 }], ['5m', { shutdownDelay: 300_000 }]],
+  LATCHKEY_AUDIT_RETENTION: [['1h', { auditRetention: 3_600_000 }], ['3650d', { auditRetention: 3650 * 86_400_000 }]],
+  LATCHKEY_METRICS: [
+    ['127.0.0.1:9464', { metrics: { host: '127.0.0.1', port: 9464 } }], ['[::1]:0', { metrics: { host: '::1', port: 0 } }],
+    ['localhost:65535', { metrics: { host: 'localhost', port: 65_535 } }]
+  ]
 }
 
 t.strictSame(Object.keys(good), names, 'every setting is looked at')
@@ -101,8 +141,12 @@ const bad: Record<string, string[]> = {
   PORT: [...notNumbers, '65536'],
   LOG_LEVEL: [...notChoices, 'INFO', 'warning', 'info '],
   DATABASE_URL: [
-    ' ', 'storage/x.db', '/var/lib/x.db', 'file:', 'file://', 'file://storage/x.db', 'file://localhost/x.db', 'file:////x.db', 'FILE:x.db', 'sqlite:x.db', 'http://x', 'file:a\nb', ':memory:'
+    ' ', 'storage/x.db', '/var/lib/x.db', 'file:', 'file://', 'file://storage/x.db', 'file://localhost/x.db', 'file:////x.db', 'FILE:x.db', 'sqlite:x.db', 'http://x', 'file:a\nb', ':memory:',
+    'postgres:db', 'mysql://sentinel@db.example/latchkey', 'postgres://sentinel@:x:/latchkey', 'Postgres://db.example/latchkey'
   ],
+  LATCHKEY_DATABASE_POOL: [...notNumbers, '0', '1001'],
+  LATCHKEY_DATABASE_TIMEOUT: [...notDurations, '99ms', '61s'],
+  REDIS_URL: [' ', 'cache:6379', 'redis:', 'redis:localhost', 'http://sentinel@localhost:6379', 'redis://:x:x'],
   LATCHKEY_PUBLIC_URL: [
     ' ', 'auth.example', '//auth.example', 'ftp://auth.example', 'https://', 'https:auth.example', 'https://auth.example/', 'https://example.org/auth/', 'https://auth.example?x', 'https://auth.example?',
     'https://auth.example#x', 'https://auth.example#', 'https://sentinel@auth.example', 'https://ada:sentinel@auth.example', 'https://Auth.example', 'HTTPS://auth.example', 'https://bücher.example',
@@ -124,7 +168,25 @@ const bad: Record<string, string[]> = {
   LATCHKEY_PASSWORD_MIN_LENGTH: [...notNumbers, '7', '129'],
   LATCHKEY_PASSWORD_PEPPER: notSecrets,
   LATCHKEY_PASSWORD_PEPPER_FALLBACKS: ['x', `${SECRET},short`],
-  LATCHKEY_REGISTRATION: [...notChoices, 'OPEN']
+  LATCHKEY_REGISTRATION: [...notChoices, 'OPEN'],
+  LATCHKEY_RATE_LIMIT: [
+    ' ', 'on', '100', 'login', 'login=', 'login=5', 'login=5/', 'login=0/1m', 'login=-5/1m', 'login=1.5/1m', 'login=5/0s', 'login=5/999ms', 'login=5/25h', 'login=5/minute', 'login=5/60',
+    'login=9999999999/1m', 'logout=5/1m', 'Login=5/1m', 'constructor=5/1m', 'login=5/1m,', 'login=5/1m;refresh=5/1m', 'off,login=5/1m', 'login=5/1m,off'
+  ],
+  LATCHKEY_TRUST_PROXY: [
+    'true', '1', '*', 'loopback', 'proxy.example', '10.0.0', '10.0.0.256', '010.0.0.1', '10.0.0.0/33', '::/129', '10.9.0.0/', '10.0.0.0/-1', '10.0.0.0/8/8', '10.0.0.0/255.0.0.0', '10.0.0.1:80', '[::1]',
+    '10.0.0.1;10.0.0.2', '127.0.0.1,true'
+  ],
+  LATCHKEY_COOKIES: [...notChoices, 'ON', 'yes', '1'],
+  LATCHKEY_CORS_ORIGINS: [
+    '*', 'null', 'true', 'web.example.com', 'https://*.example.com', 'https://app.example.com/', 'https://app.example.com/app', 'https://app.example.com?x', 'https://sentinel@app.example.com', 'https://App.example.com',
+    'https://app.example.com:443', 'http://app.example.com:80', 'ftp://app.example.com', 'file:///app', 'https://bücher.example', 'https://a.example https://b.example', 'https://a.example,*'
+  ],
+  LATCHKEY_DOCS: [...notChoices, 'OFF', 'no'],
+  LATCHKEY_REQUEST_TIMEOUT: [...notDurations, '0s', '999ms', '301s'],
+  LATCHKEY_SHUTDOWN_DELAY: [...notDurations, '301s'],
+  LATCHKEY_AUDIT_RETENTION: [...notDurations, '59m', '3651d'],
+  LATCHKEY_METRICS: [' ', 'on', '9464', ':9464', ' :9464', 'localhost', 'localhost:', 'localhost:65536', 'localhost:-1', 'localhost:123456', 'local host:9464', '[]:9464', '[::1]', 'http://localhost:9464/metrics', 'localhost:9464 ']
 }
 
 t.strictSame(Object.keys(bad), names, 'every setting is looked at')
@@ -141,7 +203,7 @@ for (const [name, values] of Object.entries(bad)) {
 }
 
 t.test('an unknown LATCHKEY_ name → ConfigError with the nearest known one', async (t) => {
-  const nearest = { LATCHKEY_SECRT: 'LATCHKEY_SECRET', LATCHKEY_ACCESS_TOKEN_TTL: 'LATCHKEY_ACCESS_TTL', LATCHKEY_PUBLIC_URI: 'LATCHKEY_PUBLIC_URL', LATCHKEY_bcrypt_cost: 'LATCHKEY_BCRYPT_COST', LATCHKEY_AUD: 'LATCHKEY_AUDIENCE' }
+  const nearest = { LATCHKEY_SECRT: 'LATCHKEY_SECRET', LATCHKEY_ACCESS_TOKEN_TTL: 'LATCHKEY_ACCESS_TTL', LATCHKEY_PUBLIC_URI: 'LATCHKEY_PUBLIC_URL', LATCHKEY_bcrypt_cost: 'LATCHKEY_BCRYPT_COST', LATCHKEY_AUDIENCES: 'LATCHKEY_AUDIENCE' }
   for (const [name, meant] of Object.entries(nearest)) {
     for (const value of ['sentinel', '']) t.equal(complaint({ [name]: value }), `${name}: no such setting; did you mean ${meant}?`)
   }
@@ -171,6 +233,8 @@ t.test('settings that contradict each other → ConfigError that names one of th
     [{ LATCHKEY_SESSION_MAX: '13d' }, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
     [{ LATCHKEY_ACCESS_TTL: '2h', LATCHKEY_SESSION_IDLE: '1h' }, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
     [{ LATCHKEY_REFRESH_GRACE: '11s', LATCHKEY_REFRESH_RECOVERY: '10s' }, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
+    ...['http://auth.example', 'http://localhost.example', 'http://localhost.example/https:', 'http://10.0.0.1:3000'].map((publicUrl): [NodeJS.ProcessEnv, string] =>
+      [{ LATCHKEY_COOKIES: 'on', LATCHKEY_PUBLIC_URL: publicUrl }, 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost']),
     [{ LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: `${OTHER_SECRET},${SECRET}` }, 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
   ]
   for (const [env, message] of contradictions) t.equal(complaint(env), message)
@@ -179,6 +243,8 @@ t.test('settings that contradict each other → ConfigError that names one of th
     { LATCHKEY_ACCESS_TTL: '1h', LATCHKEY_SESSION_IDLE: '1h', LATCHKEY_SESSION_MAX: '1h' },
     { LATCHKEY_REFRESH_GRACE: '10s', LATCHKEY_REFRESH_RECOVERY: '10s' },
     { LATCHKEY_REFRESH_GRACE: '5m', LATCHKEY_REFRESH_RECOVERY: '0s' },
+    ...['https://auth.example/auth', 'http://localhost', 'http://localhost:8080/auth', 'http://127.0.0.1:3000', 'http://[::1]:3000'].map((publicUrl) =>
+      ({ LATCHKEY_COOKIES: 'on', LATCHKEY_PUBLIC_URL: publicUrl })),
     { LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: OTHER_SECRET }
   ]
   for (const env of consistent) t.equal(complaint(env), '')

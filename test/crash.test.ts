@@ -38,6 +38,8 @@ function createClient (n: number) {
     for (const password of passwords) {
       const answer = await call(url, '/login', { username, password })
       if (answer === undefined) return false
+      // Attempts that a crash has cut off count as under way for a minute.
+      if (answer.status === 429) return await delay(20, true)
       if (answer.status !== 200) continue
       passwords = [password]
       keep(answer)

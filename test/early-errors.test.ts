@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { catalogue, type Code } from '../src/errors.ts'
 import { eventually } from './fixtures/accounts.ts'
@@ -154,7 +155,7 @@ async function during (t: Test, app: FastifyInstance, work: (socket: Socket) => 
   const body = JSON.stringify({ username: 'ada', password: PASSWORD })
   const socket = connect(Number(new URL(app.listeningOrigin).port), '127.0.0.1')
   const answer = socket.on('error', () => {}).toArray().catch(() => [])
-  socket.write(lines(...postLogin(`Content-Length: ${body.length}`), body))
+  socket.write(lines(...postLogin('Connection: close', `Content-Length: ${body.length}`), body))
   await arrived.given
   hold.restore()
   await work(socket)
@@ -208,4 +209,43 @@ t.test('a request on a connection that was open when the service began to stop �
   socket.write(lines(...postLogin(`Content-Length: ${body.length}`), body))
   t.match(Buffer.concat(await socket.toArray()).toString(), /^HTTP\/1.1 200 [^]*connection: close[^]*"access_token"/i)
   await closed
+})
+
+/** A service that waits no longer than a second for a request. */
+async function impatient (t: Test) {
+  const app = await build(t, { env: { LATCHKEY_REQUEST_TIMEOUT: '1s' } })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return app
+}
+
+const slow: [string, string, string][] = [
+  ['a body that comes byte by byte', lines(...postLogin('Content-Length: 10000'), ''), ' '],
+  ['a body in chunks without end', lines(...postLogin('Transfer-Encoding: chunked'), ''), '1\r\n \r\n'],
+  ['headers that come byte by byte', lines('POST /login HTTP/1.1', 'Host: x', 'X: '), 'a'],
+  ['half a start line', 'GET /li', ''],
+  ['nothing at all', '', '']
+]
+
+t.test('a request that takes too long → 408 request_timeout, and the connection ends', async (t) => {
+  const app = await impatient(t)
+  await Promise.all(slow.map(async ([what, start, more]) => {
+    const socket = connect(Number(new URL(app.listeningOrigin).port), '127.0.0.1')
+    const answer = socket.on('error', () => {}).toArray()
+    socket.write(start)
+    // Each byte comes soon after the last: it is the whole that is too slow.
+    const dripping = setInterval(() => socket.write(more), 100)
+    isLast(t, Buffer.concat(await answer).toString(), 'request_timeout', what)
+    clearInterval(dripping)
+  }))
+  t.match(await exchange(app.listeningOrigin, get('/livez')), /^HTTP\/1.1 200 /, 'the service goes on')
+})
+
+t.test('a request that arrives in time, however long its answer takes → its answer: 200', async (t) => {
+  const app = await impatient(t)
+  await register(app)
+  const answer = await during(t, app, async (socket) => {
+    await delay(2_500)
+    t.notOk(socket.destroyed)
+  })
+  t.match(answer, /^HTTP\/1.1 200 [^]*"access_token"/)
 })

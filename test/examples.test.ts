@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -10,10 +10,10 @@ import { freePort } from './fixtures/process.ts'
 const run = promisify(execFile)
 const bin = (name: string) => resolve('node_modules/.bin', name)
 
-async function listening (t: Test) {
+async function listening (t: Test, env: Record<string, string> = {}) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const app = await build(t, { env: { LATCHKEY_PUBLIC_URL: url } })
+  const app = await build(t, { env: { LATCHKEY_PUBLIC_URL: url, ...env } })
   await app.listen({ port, host: '127.0.0.1' })
   return { app, url }
 }
@@ -45,4 +45,26 @@ t.test('examples/verify-node: another service lets a token in → 200, and nothi
   t.equal((await orders({})).status, 401)
   t.equal((await orders(bearer(refreshToken))).status, 401, 'a refresh token is no access token')
   t.equal((await orders(bearer(`${token.slice(0, -4)}AAAA`))).status, 401)
+})
+
+/** A Python that has what the example needs; of two, the system's may be the one that has it. */
+const python = ['python3', '/usr/bin/python3'].find((one) => spawnSync(one, ['-c', 'import jwt, cryptography']).status === 0)
+const skip = python === undefined && !process.env['CI'] && 'no python3 here has PyJWT and cryptography (Debian: python3-jwt, python3-cryptography)'
+
+const verifyInPython = (token: string, url: string) =>
+  run(python ?? 'python3', ['examples/verify-python/verify.py', token], { env: { LATCHKEY_URL: url } })
+
+t.test('examples/verify-python: lets an access token in, and nothing else', { skip }, async (t) => {
+  const { app, url } = await listening(t)
+  const { user, access_token: token, refresh_token: refreshToken } = await registerAndLogin(app)
+  t.equal((await verifyInPython(token, url)).stdout, `${user.id}\n`)
+  await t.rejects(verifyInPython(refreshToken, url), { code: 1, stderr: 'refused: not an access token\n' }, 'a refresh token is no access token')
+  await t.rejects(verifyInPython(`${token.slice(0, -4)}AAAA`, url), { code: 1, stderr: 'refused: Signature verification failed\n' })
+  await t.rejects(verifyInPython(token, url.replace('127.0.0.1', 'localhost')), { code: 1, stderr: /^refused: .*issuer/i }, 'of another issuer')
+})
+
+t.test('examples/verify-python: a token for another audience → refused', { skip }, async (t) => {
+  const { app, url } = await listening(t, { LATCHKEY_AUDIENCE: 'somebody-else' })
+  const { access_token: token } = await registerAndLogin(app)
+  await t.rejects(verifyInPython(token, url), { code: 1, stderr: /^refused: .*audience/i })
 })

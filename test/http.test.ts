@@ -246,3 +246,16 @@ t.test('a database that cannot answer → 503 unavailable with Retry-After, and 
   sql(path, 'ALTER TABLE elsewhere RENAME TO users')
   await login(app, 'marked')
 })
+
+t.test('X-Request-Id that is one UUID → the id of the answer\'s problem; anything else → an id of our own', async (t) => {
+  const idOf = async (given?: string) => (await app.inject({ url: '/private', headers: given === undefined ? {} : { 'x-request-id': given } })).json().request_id
+  for (const id of ['0199d0c3-0000-7000-8000-000000000000', '6F9619FF-8B86-4D01-B42D-00CF4FC964FF']) t.equal(await idOf(id), id)
+  const others = ['', 'x', '1', '0199d0c3000070008000000000000000', '{0199d0c3-0000-7000-8000-000000000000}', '0199d0c3-0000-7000-8000-00000000000g', '0199d0c3-0000-7000-8000-000000000000 x',
+    '0199d0c3-0000-7000-8000-000000000000, 0199d0c3-0000-7000-8000-000000000000', 'x'.repeat(4_000), '","code":"forged']
+  for (const given of [undefined, ...others]) {
+    const [one, other] = [await idOf(given), await idOf(given)]
+    t.match(one, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, String(given))
+    t.not(one, other, 'one for each request')
+    t.not(one, given)
+  }
+})

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
 import { ANNOUNCEMENT } from '../src/key-life.ts'
@@ -6,6 +5,7 @@ import { listKeys, revokeKey, rotateKey } from '../src/key-rotation.ts'
 import { createSigningKey } from '../src/keys.ts'
 import { build, fakeClock, folder, getPrivate, login, refresh, registerAndLogin, settings } from './fixtures/app.ts'
 import { isProblem } from './fixtures/accounts.ts'
+import { dataIn } from './fixtures/database.ts'
 import { forge, secretsOf, stealKey } from './fixtures/forge.ts'
 import { select } from './fixtures/refresh.ts'
 
@@ -58,7 +58,7 @@ t.test('a key that is unknown, or revoked already, is not revoked, and no key is
 t.test('latchkey keys rotate, keys revoke with another secret than the service\'s → refused in one line, and nothing is written', async (t) => {
   const { path, clock, kid, app } = await service(t)
   const before = select(path, 'SELECT * FROM signing_keys')
-  const terminal = { env: { DATABASE_URL: `file:${join(path, 'latchkey.db')}`, ...foreign }, now: clock.now, print: () => {} }
+  const terminal = { env: { ...dataIn(path), ...foreign }, now: clock.now, print: () => {} }
   for (const args of [['keys', 'rotate'], ['keys', 'rotate', '--now'], ['keys', 'revoke', kid]]) {
     await t.rejects(run(args, terminal), { name: 'ConfigError', message: /^LATCHKEY_SECRET: signing key [\w-]{43} was encrypted under another secret/ }, args.join(' '))
   }

@@ -10,6 +10,7 @@ import { rotateKey } from '../src/key-rotation.ts'
 import { createSigningKey, privatePem, publicPem, rewrap, unwrap } from '../src/keys.ts'
 import { build, fakeClock, folder, getPrivate, login, refresh, register, registerAndLogin, settings } from './fixtures/app.ts'
 import { isProblem, sql } from './fixtures/accounts.ts'
+import { dataIn } from './fixtures/database.ts'
 import { decode, secretsOf, stealKey } from './fixtures/forge.ts'
 import { freePort, startProcess } from './fixtures/process.ts'
 import { select } from './fixtures/refresh.ts'
@@ -160,7 +161,7 @@ t.test('a start with another LATCHKEY_ALGORITHM announces a key; the tokens of b
 
 t.test('POST /login after keys were rotated before the first start → 200, with a key that signs now', async (t) => {
   const path = folder(t)
-  await run(['keys', 'rotate'], { env: { DATABASE_URL: `file:${join(path, 'latchkey.db')}` }, now: Date.now, print: () => {} })
+  await run(['keys', 'rotate'], { env: { ...dataIn(path) }, now: Date.now, print: () => {} })
   const app = await build(t, { path })
   const { access_token: token } = await registerAndLogin(app)
   t.equal((await getPrivate(app, token)).statusCode, 200)

@@ -1,14 +1,14 @@
 import fc from 'fast-check'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../src/db/open.ts'
 import { type Admission, type Attempt, createLoginAttempts, FREE_AT_ADDRESS, FREE_EVERYWHERE, KNOWN_FOR } from '../src/login-attempts.ts'
 import { eventually } from './fixtures/accounts.ts'
 import { fakeClock, folder, newAddress } from './fixtures/app.ts'
 import { createAttemptsModel, DAY, HOUR, MINUTE } from './fixtures/attempts-model.ts'
+import { databaseIn } from './fixtures/database.ts'
 import { adjustableClocks } from './fixtures/timers.ts'
 
-const { store, close } = openDatabase(join(folder(t), 'latchkey.db'))
+const { store, close } = await openDatabase(databaseIn(folder(t)))
 t.teardown(close)
 const clock = fakeClock()
 const dependencies = { store, key: Buffer.alloc(32, 1), now: clock.now }

@@ -1,12 +1,13 @@
 import bcrypt from 'bcryptjs'
 import fc from 'fast-check'
 import { createHmac, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import hashOrCompare from '../src/bcrypt-worker.js'
 import { createPasswords, type Passwords } from '../src/passwords.ts'
-import { build, folder, login, PASSWORD, register, settings } from './fixtures/app.ts'
-import { longestPause, shortest, took } from './fixtures/accounts.ts'
+import { build, folder, getPrivate, login, PASSWORD, register, settings, tryLogin } from './fixtures/app.ts'
+import { eventually, isProblem, longestPause, shortest, took } from './fixtures/accounts.ts'
 
 const peppers = [randomBytes(36).toString('base64'), randomBytes(36).toString('base64')] as const
 /** Fit for every test: no database is opened for it. */
@@ -180,6 +181,38 @@ t.test('an application starts its threads with the first password, and ends them
   const unused = await build(t)
   await unused.close()
   t.equal(threads.started, 1)
+})
+
+t.test('POST /login while its hashing thread dies → 503 unavailable; the login beside it → 200, and the next one too, for nothing counts as a failure', async (t) => {
+  const app = await build(t, { env: { LATCHKEY_HASH_THREADS: '2', LATCHKEY_BCRYPT_COST: '11' } })
+  const started = once(process, 'worker')
+  await register(app)
+  const [dying]: Worker[] = await started
+  const logins = [tryLogin(app, 'ada'), tryLogin(app, 'ada')]
+  await eventually(async () => app.passwords.places() === 2)
+  await dying?.terminate()
+  const [one, other] = (await Promise.all(logins)).toSorted((a, b) => a.statusCode - b.statusCode)
+  if (one === undefined || other === undefined) throw new Error('two logins')
+  t.equal(one.statusCode, 200)
+  isProblem(t, other, 'unavailable')
+  t.equal(app.passwords.places(), 0)
+  t.equal((await tryLogin(app, 'ada')).statusCode, 200)
+  const { access_token: token } = one.json()
+  t.equal((await getPrivate(app, token)).statusCode, 200)
+})
+
+t.test('a hash while no thread can start → Unavailable, for all that wait; when one can again → a hash', async (t) => {
+  const passwords = create(t, { LATCHKEY_HASH_THREADS: '2' })
+  const { NODE_OPTIONS: before = '' } = process.env
+  t.teardown(() => { process.env['NODE_OPTIONS'] = before })
+  // What a thread is to load first, and cannot.
+  process.env['NODE_OPTIONS'] = '--require=/nowhere/nothing.cjs'
+  for (const count of [1, 2, 5]) {
+    const failing = await Promise.allSettled(Array.from({ length: count }, () => passwords.hash(PASSWORD)))
+    t.strictSame(failing.map((one) => one.status === 'rejected' && one.reason.message), Array(count).fill('a hashing thread is unavailable'))
+  }
+  process.env['NODE_OPTIONS'] = before
+  t.ok(await matches(passwords, PASSWORD, await passwords.hash(PASSWORD)))
 })
 
 t.test('hashing does not hold up the event loop', async (t) => {

@@ -174,7 +174,8 @@ t.test('what follows from a secret never changes: tomorrow\'s version has to ope
   t.strictSame(secrets.primary, {
     id: 'yQtEasfR',
     refresh: Buffer.from('b6b9d718b16987752defdefbc223e042557aef151fa062fee0338565c7be03b6', 'hex'),
-    wrapping: Buffer.from('378c623952f0e93c6275438638d5c7e531bc1ba0ccd58f6aba77a596208cd9ec', 'hex')
+    wrapping: Buffer.from('378c623952f0e93c6275438638d5c7e531bc1ba0ccd58f6aba77a596208cd9ec', 'hex'),
+    attempts: Buffer.from('9f4fc442ffc61ad3062ed389f130bdd88eabc3b3918358c7cd73c24094004085', 'hex')
   })
   t.strictSame([...secrets.all.keys()], [secrets.primary.id, 'X4DY_Bsi'])
   t.equal(secrets.all.get(secrets.primary.id), secrets.primary)
@@ -195,5 +196,11 @@ t.test('after a leak: a start with a new secret alone, once every key of the old
     isProblem(t, await getPrivate(app, tokens.access_token), 'invalid_token')
     isProblem(t, await refresh(app, tokens.refresh_token), 'invalid_refresh_token')
     t.equal((await getPrivate(app, (await login(app)).access_token)).statusCode, 200)
+  })
+})
+
+t.test('a database on a server and no LATCHKEY_SECRET → ConfigError: there is no file beside it', async (t) => {
+  t.throws(() => loadSecrets({ database: { url: 'postgres://localhost/latchkey' }, secretFallbacks: [] }), {
+    name: 'ConfigError', message: /^LATCHKEY_SECRET: expected with PostgreSQL, the same for every replica; openssl rand/
   })
 })

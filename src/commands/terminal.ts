@@ -18,8 +18,7 @@ export class UsageError extends Error {
 
 /** Works on the database of the service, which may run meanwhile. */
 export async function withStore (terminal: Terminal, work: (store: Store) => Promise<void>) {
-  const { databasePath } = loadConfig(terminal.env)
-  const { store, close } = openDatabase(databasePath)
+  const { store, close } = await openDatabase(loadConfig(terminal.env))
   try {
     await work(store)
   } finally {

@@ -29,8 +29,7 @@ export function addUserCommands (program: Command, terminal: Terminal) {
   }))
 
   one('enable', 'Enable an account again').action((name: string) => act(name, async ({ id, username }, store) => {
-    await store.enableUser(id)
-    await record(store, terminal, 'user_enabled', { userId: id })
+    if (await store.enableUser(id)) await record(store, terminal, 'user_enabled', { userId: id })
     return `${username} is enabled`
   }))
 

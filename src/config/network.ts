@@ -31,16 +31,21 @@ export function proxy (entry: string): void {
   }
 }
 
-/** @throws unless it is an origin as browsers send it (RFC 6454 §6.2). */
+/** @throws unless it is an origin as browsers send it (RFC 6454 §6.2); it is compared as a whole, so a wildcard would let nobody in. */
 export function origin (entry: string): void {
   const url = URL.canParse(entry) ? new URL(entry) : undefined
-  if (!url || !/^https?:$/.test(url.protocol) || url.origin !== entry) {
+  if (!url || !/^https?:$/.test(url.protocol) || url.origin !== entry || entry.includes('*')) {
     throw new Error('expected origins, such as https://app.example.com, without a path')
   }
 }
 
 export function hostAndPort (value: string): { host: string, port: number } {
-  const [, host, port] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(value) ?? []
+  const [, host, port] = /^\[?([^\s/[\]]+)\]?:(\d{1,5})$/.exec(value) ?? []
   if (host === undefined || Number(port) > 65_535) throw new Error('expected an address and a port, such as 127.0.0.1:9464')
   return { host, port: Number(port) }
+}
+
+export function redisUrl (value: string): string {
+  if (!/^rediss?:\/\//.test(value) || !URL.canParse(value)) throw new Error('expected a URL such as redis://localhost:6379')
+  return value
 }

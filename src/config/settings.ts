@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
 import { choice, duration, integer, list, text, toggle } from './kinds.ts'
-import { DEFAULT_RATE_LIMITS, hostAndPort, origin, proxy, rateLimits } from './network.ts'
+import { databaseAddress } from './database.ts'
+import { DEFAULT_RATE_LIMITS, hostAndPort, origin, proxy, rateLimits, redisUrl } from './network.ts'
 import { checkSecret } from './weak-secrets.ts'
 
 /** No access token may outlive this, whatever LATCHKEY_ACCESS_TTL was when it was issued. */
@@ -14,7 +14,10 @@ export const Settings = Type.Object({
   port: integer([0, 65_535], { env: 'PORT', default: '3000', description: 'Port to listen on; `0` takes a free one.' }),
   logLevel: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
     { env: 'LOG_LEVEL', default: 'info', description: 'Least level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.' }),
-  databasePath: text(filePath, { env: 'DATABASE_URL', default: 'file:data/latchkey.db', description: 'Where the data lies: `file:` and a path.' }),
+  database: text(databaseAddress, { env: 'DATABASE_URL', default: 'file:data/latchkey.db', description: 'Where the data lies: `file:` and a path, or `postgres://user:password@host/name`.' }),
+  databasePool: integer([1, 1_000], { env: 'LATCHKEY_DATABASE_POOL', default: '10', description: 'Connections to PostgreSQL that this process may open.' }),
+  databaseTimeout: duration(['100ms', '1m'], { env: 'LATCHKEY_DATABASE_TIMEOUT', default: '5s', description: 'A statement of PostgreSQL that takes longer, or that waits so long for a connection, is answered 503.' }),
+  redisUrl: Type.Optional(text(redisUrl, { env: 'REDIS_URL', description: 'Where replicas count requests together: `redis://host:6379`. Without it each counts its own.' })),
   publicUrl: Type.Optional(text(publicUrl,
     { env: 'LATCHKEY_PUBLIC_URL', description: 'The URL under which clients reach the service; the issuer (`iss`) of its tokens. Without it: `http://localhost:PORT`.' })),
   audience: list({ env: 'LATCHKEY_AUDIENCE', default: 'latchkey', description: 'Who the access tokens are for (`aud`), comma-separated.' }),
@@ -58,13 +61,6 @@ function notEmpty (value: string): string {
 function secret (value: string): string {
   checkSecret(value)
   return value
-}
-
-function filePath (value: string): string {
-  // file://data/x would name a host.
-  const path = /^file:(?:\/\/(?=\/))?(?!\/\/)(.+)$/.exec(value)?.[1]
-  if (path === undefined) throw new Error('expected file: and a path, such as file:data/latchkey.db')
-  return resolve(path)
 }
 
 /** RFC 8414 §2: an issuer has no query and no fragment. Verifiers compare it as a string, so it has one spelling. */

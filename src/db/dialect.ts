@@ -40,3 +40,17 @@ export function observed<Row> (name: string, statement: Statement<Row>, observer
     }
   }
 }
+
+/** An open database of either kind. */
+export interface Connection {
+  dialect: Dialect
+  /** @throws Unavailable when it does not answer. */
+  ping: () => Promise<void>
+  /** False when a backup of an earlier release was restored since the start. */
+  isMigrated: () => Promise<boolean>
+  /** Brings the tables up to date, under a lock. @returns how many migrations were missing. */
+  migrate: () => Promise<number>
+  /** Milliseconds since the epoch by the clock that every replica shares; undefined when there is one process alone. */
+  serverTime: (() => Promise<number>) | undefined
+  close: () => Promise<void>
+}

@@ -2,11 +2,12 @@ import Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Db, type Dialect, type Observer, observed, type Query, type Statement, type Values } from './dialect.ts'
+import { type Connection, type Db, type Dialect, type Observer, observed, type Query, type Statement, type Values } from './dialect.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createGroupRead } from './group-read.ts'
 import { makeFolder } from './folder.ts'
-import { migrateSqlite, newestApplied } from './migrate.ts'
+import { migrateSqlite, newestInSqlite } from './migrate-sqlite.ts'
+import { migrationsOf, readMigrations } from './migrations.ts'
 import { Unavailable } from '../unavailable.ts'
 
 /** Longer would block the event loop; the group commit tries again instead. */
@@ -14,11 +15,12 @@ const BUSY_TIMEOUT_MS = 50
 const MIGRATION_TIMEOUT_MS = 30_000
 
 /**
- * Opens (and makes, mode 0600) a SQLite file, brings it up to date, and returns the dialect over it.
+ * Opens (and makes, mode 0600) a SQLite file, and returns the dialect over it.
  * @throws when the folder cannot be written, or the file is no database.
  */
-export function openSqlite (path: string, observer?: Observer) {
-  const { client, needed } = openFile(path)
+export function openSqlite (path: string, observer?: Observer): Connection {
+  const client = openFile(path)
+  const migrations = readMigrations(migrationsOf('sqlite'))
   // The store is typed against Drizzle's asynchronous face, so that it serves both databases;
   // better-sqlite3's queries can be awaited all the same.
   const db = drizzle(client) as unknown as Db
@@ -33,8 +35,13 @@ export function openSqlite (path: string, observer?: Observer) {
   return {
     dialect,
     ping: async () => ping(client),
-    /** False when a backup of an earlier release was restored since the start. */
-    isMigrated: async () => newestApplied(client) >= needed,
+    isMigrated: async () => newestInSqlite(client) >= migrations.newest,
+    migrate: async () => {
+      const missing = migrateSqlite(client, migrations)
+      client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
+      return missing
+    },
+    serverTime: undefined,
     close: async () => {
       commits.close()
       client.close()
@@ -42,7 +49,7 @@ export function openSqlite (path: string, observer?: Observer) {
   }
 }
 
-function openFile (path: string): { client: Database.Database, needed: number } {
+function openFile (path: string): Database.Database {
   makeFolder(dirname(path))
   // SQLite gives its -wal and -shm files the mode of the database.
   closeSync(openSync(path, 'a', 0o600))
@@ -50,9 +57,8 @@ function openFile (path: string): { client: Database.Database, needed: number } 
   client.pragma('journal_mode = WAL')
   // FULL: what was answered survives a power cut.
   client.pragma('synchronous = FULL')
-  const needed = migrateSqlite(client)
-  client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
-  return { client, needed }
+  client.pragma('foreign_keys = ON')
+  return client
 }
 
 /** Reads a row: an expression alone would be answered without the file. */

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
 import type { Dialect } from './dialect.ts'
 import { one, p, placeholders, set, some } from './statements.ts'
 import type { Tables } from './tables.ts'
@@ -29,7 +29,7 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     db.update(users).set({ disabledAt: set('now'), sessionEpoch: nextEpoch, keptSession: null })
       .where(active).returning({ id: users.id }))
   const enable = write('enable_user',
-    db.update(users).set({ disabledAt: null }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+    db.update(users).set({ disabledAt: null }).where(and(eq(users.id, p('id')), isNotNull(users.disabledAt))).returning({ id: users.id }))
   const setClaims = write('set_claims',
     db.update(users).set({ claims: set('claims') }).where(eq(users.id, p('id'))).returning({ id: users.id }))
 
@@ -49,6 +49,7 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     endSessionsOfUser: async (id: string) => some(await endSessions({ id })),
     /** Ends every session too. False when there is no such active user. */
     disableUser: async (id: string, now: number) => some(await disable({ id, now })),
+    /** False when there is no such disabled user. */
     enableUser: async (id: string) => some(await enable({ id })),
     setClaims: async (id: string, claims: string) => some(await setClaims({ id, claims }))
   }

@@ -1,12 +1,12 @@
-import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase } from '../../src/db/open.ts'
 import { select } from '../fixtures/accounts.ts'
 import { folder, START } from '../fixtures/app.ts'
 import { DAY, HOUR, MINUTE } from '../fixtures/attempts-model.ts'
+import { databaseIn } from '../fixtures/database.ts'
 
 const path = folder(t)
-const { store, close } = openDatabase(join(path, 'latchkey.db'))
+const { store, close } = await openDatabase(databaseIn(path))
 t.teardown(close)
 const NONE = { blockedUntil: 0, knownUntil: 0, pending: 0 }
 
@@ -21,7 +21,7 @@ async function failing (id: string, times: number, now = START) {
 
 t.test('takeAttempt ten times at once → as many as are allowed', async (t) => {
   const taken = await Promise.all(Array.from({ length: 10 }, () => store.takeAttempt('crowd', 5, START)))
-  t.strictSame(taken.map((one) => one?.pending), [1, 2, 3, 4, 5, ...Array.from({ length: 5 }, () => undefined)])
+  t.strictSame(taken.flatMap((one) => one?.pending ?? []).sort(), [1, 2, 3, 4, 5])
   t.strictSame(await store.findAttempts('crowd', START), { ...NONE, pending: 5 })
   t.strictSame(await store.findAttempts('nobody', START), NONE)
 })
@@ -30,7 +30,7 @@ t.test('takeAttempt after a delay → one at a time', async (t) => {
   await failing('slow', 5)
   t.equal(await store.takeAttempt('slow', 5, START + MINUTE - 1), undefined)
   const taken = await Promise.all(Array.from({ length: 3 }, () => store.takeAttempt('slow', 5, START + MINUTE)))
-  t.strictSame(taken.map((one) => one?.failures), [5, undefined, undefined])
+  t.strictSame(taken.flatMap((one) => one?.failures ?? []), [5])
 })
 
 t.test('failAttempt says whether a delay begins; failAttemptEverywhere, whether the hour is used up', async (t) => {

@@ -2,7 +2,8 @@ import Database from 'better-sqlite3'
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { migrateSqlite } from '../../src/db/migrate.ts'
+import { migrateSqlite } from '../../src/db/migrate-sqlite.ts'
+import { migrationsOf, readMigrations } from '../../src/db/migrations.ts'
 import { build, folder, getPrivate, login, refresh, register, registerAndLogin } from '../fixtures/app.ts'
 import { select, sql } from '../fixtures/accounts.ts'
 import { runNode, startScript } from '../fixtures/process.ts'
@@ -44,7 +45,7 @@ t.test('a later migration that makes a table anew is applied once to a database 
   for (const about of ['the first start', 'the second']) {
     const client = new Database(join(path, 'latchkey.db'))
     t.teardown(() => client.close())
-    migrateSqlite(client, later)
+    migrateSqlite(client, readMigrations(later))
     t.strictSame(select(path, 'SELECT * FROM users'), users, about)
     t.equal(select(path, 'SELECT id FROM __drizzle_migrations').length, 2, about)
     t.equal(client.pragma('foreign_keys', { simple: true }), 1, about)
@@ -72,9 +73,9 @@ t.test('a migration that fails leaves the database as it was', async (t) => {
 
   const client = new Database(join(path, 'latchkey.db'))
   t.teardown(() => client.close())
-  t.throws(() => migrateSqlite(client, migrations), { message: 'table users already exists' })
+  t.throws(() => migrateSqlite(client, readMigrations(migrations)), { message: 'table users already exists' })
   t.strictSame(select(path, 'SELECT name FROM sqlite_schema'), [])
-  migrateSqlite(client)
+  migrateSqlite(client, readMigrations(migrationsOf('sqlite')))
   t.strictSame(select(path, 'SELECT count(*) AS users FROM users'), [{ users: 0 }])
 })
 
@@ -86,7 +87,7 @@ t.test('six processes that start at once on a new database → all of them start
     console.log('ready')
     await once(process.stdin, 'data')
     try {
-      const { store, close } = openDatabase(process.argv[1])
+      const { store, close } = await openDatabase({ database: { path: process.argv[1] } })
       console.log((await store.listUsers('', 10)).length)
       await close()
     } catch (error) {

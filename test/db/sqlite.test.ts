@@ -8,6 +8,7 @@ import { openDatabase } from '../../src/db/open.ts'
 import { openSqlite } from '../../src/db/sqlite.ts'
 import { build, folder, getPrivate, PASSWORD, post, register, registerAndLogin, settings } from '../fixtures/app.ts'
 import { isProblem, select } from '../fixtures/accounts.ts'
+import { databaseIn } from '../fixtures/database.ts'
 import { signingKeyRow } from '../fixtures/rows.ts'
 
 function open (t: Test, path = join(folder(t), 'latchkey.db')) {
@@ -17,7 +18,8 @@ function open (t: Test, path = join(folder(t), 'latchkey.db')) {
 }
 
 t.test('what is answered survives a power cut and references hold: WAL, synchronous FULL, foreign keys, a short wait for locks', async (t) => {
-  const { dialect: { db } } = open(t)
+  const { dialect: { db }, migrate } = open(t)
+  await migrate()
   const pragma = async (name: string) => Object.values(await db.get<object>(fragment.raw(`PRAGMA ${name}`)))
   t.strictSame(await pragma('journal_mode'), ['wal'])
   t.strictSame(await pragma('synchronous'), [2])
@@ -40,18 +42,21 @@ t.test('a place where no database can be → the start fails, and says why', asy
   const path = folder(t)
   writeFileSync(join(path, 'file'), 'This is a text.\n'.repeat(500))
   mkdirSync(join(path, 'folder'))
-  t.throws(() => openDatabase(join(path, 'file')), { code: 'SQLITE_NOTADB' })
+  const openAt = (...names: string[]) => openDatabase({ database: { path: join(path, ...names) }, databasePool: 1, databaseTimeout: 1_000 })
+  await t.rejects(openAt('file'), { code: 'SQLITE_NOTADB' })
   t.match(readFileSync(join(path, 'file'), 'utf8'), /^This is a text\.\n/, 'the file is left as it was')
-  t.throws(() => openDatabase(join(path, 'file', 'latchkey.db')), { code: 'ENOTDIR' })
-  t.throws(() => openDatabase(join(path, 'folder')), { code: 'EISDIR' })
+  await t.rejects(openAt('file', 'latchkey.db'), { code: 'ENOTDIR' })
+  await t.rejects(openAt('folder'), { code: 'EISDIR' })
   await t.rejects(buildApp(settings(join(path, 'file'))), { code: 'ENOTDIR' })
 })
 
 t.test('a database that is damaged where every start reads → the start fails, and says so', async (t) => {
   const path = join(folder(t), 'latchkey.db')
-  await openSqlite(path).close()
+  const { migrate, close } = openSqlite(path)
+  await migrate()
+  await close()
   truncateSync(path, 4096)
-  t.throws(() => openSqlite(path), { code: 'SQLITE_CORRUPT' })
+  await t.rejects(async () => await open(t, path).migrate(), { code: 'SQLITE_CORRUPT' })
 })
 
 t.test('POST /login, GET /private and GET /readyz on a database that is damaged where the users are → 503 unavailable, and no word of why', async (t) => {
@@ -78,7 +83,7 @@ t.test('POST /login, GET /private and GET /readyz on a database that is damaged 
 
 t.test('close commits what is queued; what comes later is Unavailable', async (t) => {
   const path = folder(t)
-  const { store, ping, close } = openDatabase(join(path, 'latchkey.db'))
+  const { store, ping, close } = await openDatabase(databaseIn(path))
   const key = signingKeyRow('k')
   const queued = store.insertSigningKey(key)
   await ping()
@@ -87,5 +92,7 @@ t.test('close commits what is queued; what comes later is Unavailable', async (t
   t.strictSame(select(path, 'SELECT kid FROM signing_keys'), [{ kid: 'k' }])
   await t.rejects(store.insertSigningKey(key), Unavailable)
   await t.rejects(store.listSigningKeys(), Unavailable)
+  const together = await Promise.allSettled([store.listSigningKeys(), store.findUser('id'), ping()])
+  t.match(together, Array(3).fill({ status: 'rejected', reason: Unavailable }))
   await t.rejects(ping(), Unavailable)
 })

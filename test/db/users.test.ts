@@ -1,11 +1,11 @@
-import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase, type User } from '../../src/db/open.ts'
 import { Unavailable } from '../../src/unavailable.ts'
 import { folder, START } from '../fixtures/app.ts'
+import { databaseIn } from '../fixtures/database.ts'
 import { userRow } from '../fixtures/rows.ts'
 
-const { store, close } = openDatabase(join(folder(t), 'latchkey.db'))
+const { store, close } = await openDatabase(databaseIn(folder(t)))
 t.teardown(close)
 
 async function insert (name: string, more: Partial<User> = {}): Promise<User> {
@@ -57,20 +57,20 @@ t.test('insertUser: a name, an e-mail or an external id that is taken → undefi
 
 t.test('insertUser of one name, ten times at once → one user', async (t) => {
   const inserted = await Promise.all(Array.from({ length: 10 }, (_, n) => store.insertUser(userRow('race', { id: `race-${n}` }))))
-  t.strictSame(inserted.map((user) => user?.id), ['race-0', ...Array.from({ length: 9 }, () => undefined)])
+  t.equal(inserted.filter((user) => user !== undefined).length, 1)
 })
 
 t.test('insertUser without a value that has to be there fails for that one alone', async (t) => {
   // What no caller that is typed can do.
   const broken = userRow('broken', { passwordHash: null as unknown as string })
   const [one, other] = await Promise.allSettled([store.insertUser(broken), store.insertUser(userRow('whole'))])
-  t.match(one, { status: 'rejected', reason: { code: 'SQLITE_CONSTRAINT_NOTNULL' } })
+  t.equal(one.status, 'rejected')
   t.notOk(one.status === 'rejected' && one.reason instanceof Unavailable)
   t.equal(other.status, 'fulfilled')
 })
 
 t.test('listUsers gives page after page, in the order of the ids', async (t) => {
-  const other = openDatabase(join(folder(t), 'latchkey.db'))
+  const other = await openDatabase(databaseIn(folder(t)))
   t.teardown(other.close)
   for (const name of ['c', 'a', 'e', 'b', 'd']) await other.store.insertUser(userRow(name))
   const pages = []
@@ -116,8 +116,9 @@ t.test('changePassword moves the epoch on and keeps one session; for a disabled 
 t.test('changePassword from one epoch, ten times at once → one of them', async (t) => {
   const user = await insert('contested')
   const changed = await Promise.all(Array.from({ length: 10 }, (_, n) => store.changePassword({ id: user.id, epoch: 0, hash: `hash-${n}`, session: `${n}` })))
-  t.strictSame(changed, [true, ...Array.from({ length: 9 }, () => false)])
-  t.strictSame(await changes(user), { passwordHash: 'hash-0', sessionEpoch: 1, keptSession: '0' })
+  const winner = changed.indexOf(true)
+  t.equal(changed.filter((one) => one).length, 1)
+  t.strictSame(await changes(user), { passwordHash: `hash-${winner}`, sessionEpoch: 1, keptSession: `${winner}` })
 })
 
 t.test('endSessionsOfUser moves the epoch on and keeps no session', async (t) => {
@@ -135,6 +136,7 @@ t.test('disableUser ends the sessions too, once; enableUser brings the user back
   t.strictSame(await changes(user), { disabledAt: START + 9, sessionEpoch: 1, keptSession: null }, 'since when stays')
   t.equal(await store.enableUser(user.id), true)
   t.strictSame(await changes(user), { sessionEpoch: 1, keptSession: null })
+  t.equal(await store.enableUser(user.id), false)
   t.strictSame([await store.disableUser('nobody', START), await store.enableUser('nobody')], [false, false])
 })
 

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, getPrivate, login, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { isInvalid, isProblem, lasting, select, sql, tokensAnswer } from '../fixtures/accounts.ts'
+import { isInvalid, isProblem, lasting, failWrites, select, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode, forge, hmac, secretsOf } from '../fixtures/forge.ts'
 import { rowOf } from '../fixtures/refresh.ts'
 
@@ -100,11 +100,9 @@ t.test('POST /logout without what it needs → 400 with one entry for each field
 
 t.test('POST /logout and /logout/all while the database cannot answer → 503 unavailable, never a false 204', async (t) => {
   const pair = await login(app)
-  sql(path, 'CREATE TRIGGER full BEFORE UPDATE OF revoked_at ON sessions BEGIN SELECT * FROM no_such_table; END')
-  sql(path, 'CREATE TRIGGER full_too BEFORE UPDATE OF session_epoch ON users BEGIN SELECT * FROM no_such_table; END')
+  const mend = [failWrites(path, 'sessions', 'revoked_at'), failWrites(path, 'users', 'session_epoch')]
   const answers = [await logout(pair.refresh_token), await post(app, '/logout/all', {}, bearer(pair.access_token))]
-  sql(path, 'DROP TRIGGER full')
-  sql(path, 'DROP TRIGGER full_too')
+  mend.forEach((one) => one())
   for (const answer of answers) {
     isProblem(t, answer, 'unavailable')
     t.equal(answer.headers['retry-after'], '5')

@@ -1,7 +1,7 @@
 import type { Static } from '@sinclair/typebox'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, login, newAddress, PASSWORD, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { endAfterCheck, fillQueue, isInvalid, isProblem, lasting, sql, storedHash, tokensAnswer } from '../fixtures/accounts.ts'
+import { endAfterCheck, failWrites, fillQueue, isInvalid, isProblem, lasting, storedHash, tokensAnswer } from '../fixtures/accounts.ts'
 import type { TokenPair } from '../../src/schemas.ts'
 
 const NEW = 'an entirely new password'
@@ -108,11 +108,11 @@ t.test('POST /password with a full hashing queue → 503 overloaded with Retry-A
 
 t.test('POST /password while the database cannot answer → 503 unavailable, and the old password stays', async (t) => {
   const { access_token: token } = await registerAndLogin(app, 'unlucky')
-  sql(path, 'CREATE TRIGGER full BEFORE UPDATE OF password_hash ON users BEGIN SELECT * FROM no_such_table; END')
+  const mend = failWrites(path, 'users', 'password_hash')
   const response = await change(token)
   isProblem(t, response, 'unavailable')
   t.equal(response.headers['retry-after'], '5')
-  sql(path, 'DROP TRIGGER full')
+  mend()
   await login(app, 'unlucky')
 })
 

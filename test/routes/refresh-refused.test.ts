@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { build, fakeClock, folder, login, post, refresh, registerAndLogin } from '../fixtures/app.ts'
-import { isInvalid, isProblem, lasting, sql, tokensAnswer } from '../fixtures/accounts.ts'
+import { isInvalid, isProblem, lasting, failWrites, sql, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode, forge, hmac, type Part, secretsOf } from '../fixtures/forge.ts'
 
 const path = folder(t)
@@ -138,11 +138,11 @@ t.test('POST /refresh whose row names a secret that is gone → 401, for a repla
 
 t.test('POST /refresh while the database cannot answer → 503 unavailable, and the token is as good as before', async (t) => {
   const pair = await registerAndLogin(app, 'unlucky')
-  sql(path, 'CREATE TRIGGER full BEFORE UPDATE OF generation ON sessions BEGIN SELECT * FROM no_such_table; END')
+  const mend = failWrites(path, 'sessions', 'generation')
   const response = await refresh(app, pair.refresh_token)
   isProblem(t, response, 'unavailable')
   t.equal(response.headers['retry-after'], '5')
-  sql(path, 'DROP TRIGGER full')
+  mend()
   t.strictSame(await tokensAnswer(app, pair), { access: 200, refresh: 200 })
 })
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, login, PASSWORD, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { isProblem, lasting, sql, tokensAnswer } from '../fixtures/accounts.ts'
+import { isProblem, lasting, failWrites, sql, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode } from '../fixtures/forge.ts'
 import type { Pair } from '../fixtures/sockets.ts'
 
@@ -154,8 +154,8 @@ t.test('DELETE /sessions → 405; every answer of a session\'s own path names wh
 
 t.test('DELETE /sessions/{id} while the database cannot answer → 503 unavailable, and the session goes on', async (t) => {
   const pair = await registerAndLogin(app, 'unlucky')
-  sql(path, 'CREATE TRIGGER full BEFORE UPDATE OF revoked_at ON sessions BEGIN SELECT * FROM no_such_table; END')
+  const mend = failWrites(path, 'sessions', 'revoked_at')
   isProblem(t, await end(sidOf(pair), pair.access_token), 'unavailable')
-  sql(path, 'DROP TRIGGER full')
+  mend()
   t.strictSame(await tokensAnswer(app, pair), { access: 200, refresh: 200 })
 })

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { build, fakeClock, folder, login, registerAndLogin } from '../fixtures/app.ts'
+import { build as buildApp } from '../../src/app.ts'
+import { Unavailable } from '../../src/unavailable.ts'
+import { build, fakeClock, folder, getPrivate, login, registerAndLogin, settings } from '../fixtures/app.ts'
 import { eventually, sql } from '../fixtures/accounts.ts'
 import { captureLog, select } from '../fixtures/refresh.ts'
 import { captureIntervals } from '../fixtures/timers.ts'
@@ -32,4 +34,23 @@ t.test('sessions that are over are deleted at the start and every 10 min; when t
   runInterval(PURGE_EVERY)
   await eventually(async () => kept() === 0)
   t.equal(lines.length, 1)
+})
+
+t.test('when nothing can be written at the start → it starts all the same, the log says what failed, and reads are answered', async (t) => {
+  const path = folder(t)
+  const before = await build(t, { path })
+  const { access_token: token } = await registerAndLogin(before)
+  await before.close()
+
+  const app = await buildApp(settings(path))
+  t.teardown(() => app.close())
+  const lines = captureLog(t, app)
+  const { store } = app.db
+  const fails = async () => { throw new Unavailable(new Error('database or disk is full')) }
+  const writes = (['purgeSessions', 'purgeAttempts', 'purgeAuditEvents', 'insertAuditEvent'] as const).map((name) => t.intercept(store, name, { value: fails }))
+  await app.ready()
+  t.strictSame(lines.map(({ msg }) => msg), ['expired rows could not be purged', 'an audit event could not be stored'])
+  t.equal((await app.inject('/readyz')).statusCode, 200)
+  t.equal((await getPrivate(app, token)).statusCode, 200)
+  for (const write of writes) write.restore()
 })
