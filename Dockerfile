@@ -2,6 +2,8 @@
 # Both stages are of one Node and one Debian: a native module fits no other.
 FROM node:22-bookworm AS build
 WORKDIR /app
+# The image has Node's headers: compiling fetches none.
+ENV npm_config_nodedir=/usr/local
 # Installing takes minutes, so only a change of the packages does it again.
 COPY package.json package-lock.json ./
 RUN npm ci
