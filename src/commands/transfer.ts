@@ -1,0 +1,37 @@
+import type { Command } from 'commander'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { loadConfig } from '../config.ts'
+import { loadSecrets } from '../secrets.ts'
+import { exportLines } from '../transfer/export.ts'
+import { importLines } from '../transfer/import.ts'
+import { progressTo, record, type Terminal, UsageError, withStore } from './terminal.ts'
+
+const REFUSED_SHOWN = 20
+
+export function addTransferCommands (program: Command, terminal: Terminal) {
+  const secrets = () => loadSecrets(loadConfig(terminal.env))
+
+  program.command('export').description('Write users, sessions and signing keys to standard output, one line of JSON each')
+    .action(() => withStore(terminal, async (store) => {
+      const { progress, done } = progressTo(terminal, 'rows exported')
+      await pipeline(Readable.from(exportLines({ store, secrets: secrets() }, progress)), terminal.output, { end: false })
+      done()
+    }))
+
+  program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays')
+    .action(() => withStore(terminal, async (store) => {
+      const { progress, done } = progressTo(terminal, 'rows imported')
+      const { added, known, refused } = await importLines({ store, secrets: secrets() }, createInterface({ input: terminal.input }), progress)
+      done()
+      await record(store, terminal, 'data_imported', { details: { added, known, refused: refused.length } })
+      terminal.print(`${added} added, ${known} there already, ${refused.length} refused`)
+      if (refused.length > 0) throw new UsageError(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
+    }))
+}
+
+function shown (refused: string[]): string {
+  const more = refused.length - REFUSED_SHOWN
+  return refused.slice(0, REFUSED_SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
