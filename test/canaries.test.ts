@@ -168,7 +168,7 @@ t.test('requests that are none, or name a whole URL → an answer', async (t) =>
 })
 
 t.test('a user agent with control characters and line breaks written out → one line of the log, in which none begins another', async (t) => {
-  const agent = 'x\u009b31m\\r\\n{"level":30,"msg":"forged"}\u0085\u007f'.replace('\u007f', '')
+  const agent = 'x\u009b31m\\r\\n{"level":30,"msg":"forged"}\u0085'
   const body = JSON.stringify({ username: 'nobody', password: 'x' })
   const head = ['POST /login HTTP/1.1', 'Host: x', 'Connection: close', `User-Agent: ${agent}`, 'Content-Type: application/json', `Content-Length: ${body.length}`, '', body]
   t.match(await exchange(origin, Buffer.from(head.join('\r\n'), 'latin1')), /^HTTP\/1\.1 401 /)
@@ -216,7 +216,7 @@ t.test('no canary, nor a part of one, is in the output or in the audit events', 
   keptCanaries()
   const { out, err } = await printedBy(server)
   t.ok(canaries.size > 200, `${canaries.size} canaries`)
-  t.ok(out.split('\n').length > 150, `${out.split('\n').length} lines`)
+  t.ok(out.split('\n').length > 100, `${out.split('\n').length} lines`)
   t.ok(select(path, 'SELECT id FROM audit_events').length > 15)
   t.strictSame(found(out), [])
   t.strictSame(found(err), [])
