@@ -23,12 +23,17 @@ export function addTransferCommands (program: Command, terminal: Terminal) {
   program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays')
     .action(() => withStore(terminal, async (store) => {
       const { progress, done } = progressTo(terminal, 'rows imported')
-      const { added, known, refused } = await importLines({ store, secrets: secrets() }, createInterface({ input: terminal.input }), progress)
+      const { added, known, refused } = await importLines({ store, secrets: secrets() }, linesOf(terminal), progress)
       done()
       await record(store, terminal, 'data_imported', { details: { added, known, refused: refused.length } })
       terminal.print(`${added} added, ${known} there already, ${refused.length} refused`)
       if (refused.length > 0) throw new UsageError(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
     }))
+}
+
+/** Readline reads as soon as it is made, and what nobody takes is lost: so it is made by whoever takes the first line. */
+async function * linesOf ({ input }: Terminal): AsyncGenerator<string> {
+  yield * createInterface({ input })
 }
 
 function shown (refused: string[]): string {

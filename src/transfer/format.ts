@@ -3,7 +3,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { rowSchemas } from '../db/rows.ts'
 
 /** The first line of an export. */
-const Header = Type.Object({
+const header = Type.Object({
   latchkey: Type.Literal('export'),
   version: Type.Literal(1),
   /** Id of the master secret under which the signing keys are encrypted, and refresh tokens signed. */
@@ -11,17 +11,17 @@ const Header = Type.Object({
 })
 
 const closed = { additionalProperties: false }
-const Row = Type.Union([
+const row = Type.Union([
   Type.Object({ signing_key: rowSchemas.signing_key }, closed),
   Type.Object({ user: rowSchemas.user }, closed),
   Type.Object({ session: rowSchemas.session }, closed)
 ])
 
-export type Header = Static<typeof Header>
-export type Row = Static<typeof Row>
+export type Header = Static<typeof header>
+export type Row = Static<typeof row>
 
-const headers = TypeCompiler.Compile(Header)
-const rows = TypeCompiler.Compile(Row)
+const headers = TypeCompiler.Compile(header)
+const rows = TypeCompiler.Compile(row)
 
 /** Undefined when the line is no header of an export that this release can read. */
 export function readHeader (line: string): Header | undefined {
