@@ -29,14 +29,13 @@ export async function importLines ({ store, secrets }: Dependencies, lines: Asyn
   const imported: Imported = { added: 0, known: 0, refused: [] }
   let rows = 0
   for await (const batch of batches(readRows(lines, secrets))) {
-    await Promise.all(batch.map(async (row) => {
-      if ('signing_key' in row && ownKeys.size > 0 && !ownKeys.has(row.signing_key.kid)) {
-        throw new ImportError('this database has signing keys of its own; import into one on which no service has been started')
-      }
-      const outcome = await write(store, row)
+    const foreign = batch.some((row) => 'signing_key' in row && ownKeys.size > 0 && !ownKeys.has(row.signing_key.kid))
+    if (foreign) fail('this database has signing keys of its own; import into one on which no service has been started')
+    const outcomes = await Promise.all(batch.map(async (row) => ({ row, outcome: await write(store, row) })))
+    for (const { row, outcome } of outcomes) {
       if (outcome === 'refused') imported.refused.push(nameOf(row))
       else imported[outcome] += 1
-    }))
+    }
     progress(rows += batch.length)
   }
   return imported
