@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { auditEvents } from '../audit.ts'
 import { milliseconds } from '../config/kinds.ts'
 import type { AuditEvent } from '../db/open.ts'
-import { type Terminal, UsageError, withStore } from './terminal.ts'
+import { type Terminal, UsageError, withService } from './terminal.ts'
 import { findUser } from './users.ts'
 
 interface Options {
@@ -18,11 +18,11 @@ export function addAuditCommand (program: Command, terminal: Terminal) {
     .option('--user <name>', 'of this account alone: username or e-mail address')
     .option('--event <event>', 'of this kind alone, such as authn_login_fail')
     .option('--since <when>', 'a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h')
-    .action(({ user, event, since }: Options) => withStore(terminal, async (store) => {
+    .action(({ user, event, since }: Options) => withService(terminal, async ({ store, now }) => {
       const filter = {
         userId: user === undefined ? null : (await findUser(store, user)).id,
         event: event === undefined ? null : knownEvent(event),
-        since: since === undefined ? 0 : moment(since, terminal.now())
+        since: since === undefined ? 0 : moment(since, now())
       }
       let page: AuditEvent[] = []
       do {
