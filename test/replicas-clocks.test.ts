@@ -22,7 +22,7 @@ const withClock = (ahead: number) => ['--import', `data:text/javascript,${encode
 const path = folder(t)
 const shifts = [5 * MINUTE, -5 * MINUTE]
 // Both were asked for.
-const [fast, slow] = await startReplicas(t, 2, path, (i) => ({ env: { LOG_LEVEL: 'info' }, node: withClock(shifts[i] ?? 0) })) as [Replica, Replica]
+const [fast, slow] = await startReplicas(t, 2, path, (i) => ({ env: { LOG_LEVEL: 'info' }, nodeArgs: withClock(shifts[i] ?? 0) })) as [Replica, Replica]
 const pairs = [['ahead', fast, slow], ['behind', slow, fast]] as const
 let users = 0
 
