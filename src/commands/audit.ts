@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { auditEvents } from '../audit.ts'
 import { milliseconds } from '../config/kinds.ts'
-import type { AuditEvent } from '../db/open.ts'
-import { type Terminal, UsageError, withStore } from './terminal.ts'
+import { pages } from '../pages.ts'
+import { type Terminal, UsageError, withService } from './terminal.ts'
 import { findUser } from './users.ts'
 
 interface Options {
@@ -11,26 +11,20 @@ interface Options {
   since?: string
 }
 
-const EVENTS_AT_ONCE = 500
-
 export function addAuditCommand (program: Command, terminal: Terminal) {
   program.command('audit').description('Show what happened, the oldest first; one line of JSON for each event')
     .option('--user <name>', 'of this account alone: username or e-mail address')
     .option('--event <event>', 'of this kind alone, such as authn_login_fail')
     .option('--since <when>', 'a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h')
-    .action(({ user, event, since }: Options) => withStore(terminal, async (store) => {
+    .action(({ user, event, since }: Options) => withService(terminal, async ({ store, now }) => {
       const filter = {
         userId: user === undefined ? null : (await findUser(store, user)).id,
         event: event === undefined ? null : knownEvent(event),
-        since: since === undefined ? 0 : moment(since, terminal.now())
+        since: since === undefined ? 0 : moment(since, now())
       }
-      let page: AuditEvent[] = []
-      do {
-        page = await store.listAuditEvents(filter, page.at(-1)?.id ?? '', EVENTS_AT_ONCE)
-        for (const { id, at, details, ...rest } of page) {
-          terminal.print(JSON.stringify({ at: new Date(at).toISOString(), ...rest, details: details && JSON.parse(details) }))
-        }
-      } while (page.length === EVENTS_AT_ONCE)
+      for await (const { id, at, details, ...rest } of pages((after, most) => store.listAuditEvents(filter, after, most))) {
+        terminal.print(JSON.stringify({ at: new Date(at).toISOString(), ...rest, details: details && JSON.parse(details) }))
+      }
     }))
 }
 

@@ -16,14 +16,14 @@ export function addKeyCommands (program: Command, terminal: Terminal) {
     .action(({ now: immediately = false }: { now?: boolean }) => withKeys(terminal, async (dependencies) => {
       const key = await rotateKey(dependencies, { immediately })
       if (key === undefined) throw new UsageError('another process rotated at this very moment; see latchkey keys list')
-      await record(dependencies.store, terminal, 'signing_key_rotated', { details: { kid: key.kid, alg: key.alg, activeFrom: key.activeFrom } })
+      await record(dependencies, 'signing_key_rotated', { details: { kid: key.kid, alg: key.alg, activeFrom: key.activeFrom } })
       terminal.print(`${key.kid} signs from ${new Date(key.activeFrom).toISOString()}`)
     }))
 
   keys.command('revoke').description('Let a key verify nothing any more: for a compromise').argument('<kid>')
     .action((kid: string) => withKeys(terminal, async (dependencies) => {
       if (!await revokeKey(dependencies, kid)) throw new UsageError('there is no such key, or it is revoked; see latchkey keys list')
-      await record(dependencies.store, terminal, 'signing_key_revoked', { details: { kid } })
+      await record(dependencies, 'signing_key_revoked', { details: { kid } })
       terminal.print(`${kid} is revoked; the service knows within 30 seconds`)
     }))
 }

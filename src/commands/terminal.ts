@@ -1,4 +1,5 @@
 import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
+import { createClock } from '../clock.ts'
 import { loadConfig } from '../config.ts'
 import { openDatabase, type Store } from '../db/open.ts'
 import type { Dependencies as KeyDependencies } from '../key-rotation.ts'
@@ -7,8 +8,13 @@ import { loadSecrets } from '../secrets.ts'
 /** What a command has of the world around it. */
 export interface Terminal {
   env?: NodeJS.ProcessEnv
-  now: () => number
+  /** Milliseconds since the epoch; without it the machine's clock, set by the database's. */
+  now?: () => number
   print: (line: string) => void
+  /** For the person who waits, not for what reads the output. */
+  tell: (line: string) => void
+  input: NodeJS.ReadableStream
+  output: NodeJS.WritableStream
 }
 
 /** What a person gave wrong; `message` is one line for the terminal. */
@@ -16,23 +22,49 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
+/** The database of the service, and the clock that the service goes by. */
+export interface Service {
+  store: Store
+  now: () => number
+}
+
 /** Works on the database of the service, which may run meanwhile. */
-export async function withStore (terminal: Terminal, work: (store: Store) => Promise<void>) {
-  const { store, close } = await openDatabase(loadConfig(terminal.env))
+export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>) {
+  const { store, serverTime, close } = await openDatabase(loadConfig(terminal.env))
+  const { now, adjust } = createClock(terminal.now ?? Date.now, terminal.now ? undefined : serverTime)
   try {
-    await work(store)
+    await adjust()
+    await work({ store, now })
   } finally {
     await close()
   }
 }
 
-export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & { store: Store }) => Promise<void>) {
+export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & Service) => Promise<void>) {
   const settings = loadConfig(terminal.env)
   const secrets = loadSecrets(settings)
-  await withStore(terminal, (store) => work({ store, secrets, settings, now: terminal.now }))
+  await withService(terminal, (service) => work({ ...service, secrets, settings }))
 }
 
 /** Records what an operator did; it came from no address. */
-export async function record (store: Store, terminal: Terminal, event: AuditEventName, subject: AuditSubject) {
-  await store.insertAuditEvent(auditEvent(event, subject, { at: terminal.now(), ip: null, userAgent: 'latchkey command line', requestId: null }))
+export async function record ({ store, now }: Service, event: AuditEventName, subject: AuditSubject) {
+  await store.insertAuditEvent(auditEvent(event, subject, { at: now(), ip: null, userAgent: 'latchkey command line', requestId: null }))
+}
+
+const TOLD_EVERY = 1_000
+
+/** Tells how far a long work is, once a second, and at its end. */
+export function progressTo (terminal: Terminal, what: string) {
+  let done = 0
+  let told = performance.now()
+  const tell = () => terminal.tell(`${done} ${what}`)
+  return {
+    progress: (count: number) => {
+      done = count
+      if (performance.now() - told < TOLD_EVERY) return
+      told = performance.now()
+      tell()
+    },
+    done: tell
+  }
 }

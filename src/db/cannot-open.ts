@@ -23,6 +23,12 @@ const causes = new Map(Object.entries({
   '57P03': 'the server is starting up, or shutting down'
 }))
 
+/** By the driver's words, where it gives no code. */
+const words = new Map(Object.entries({
+  'timeout expired': 'the host does not answer',
+  'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string': 'the user needs a password'
+}))
+
 /** The database cannot be opened; `message` is one line for the terminal. It never repeats the URL, which holds a password. */
 export class CannotOpen extends Error {
   override name = 'CannotOpen'
@@ -37,5 +43,6 @@ function reason (error: unknown): string {
   if (error instanceof AggregateError) return reason(error.errors[0])
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : ''
-  return causes.get(code) === undefined ? error.message : `${causes.get(code)} (${code})`
+  const cause = causes.get(code)
+  return cause === undefined ? words.get(error.message) ?? error.message : `${cause} (${code})`
 }

@@ -1,3 +1,4 @@
+import type { DrizzleQueryError } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { Client, DatabaseError, Pool } from 'pg'
 import { Unavailable } from '../unavailable.ts'
@@ -81,6 +82,6 @@ function prepared<Row> (name: string, query: Query<Row>): Statement<Row> {
 /** SQLSTATE classes 22, data exception, and 23, integrity constraint violation: trying again would not help. */
 function isOurFault (error: unknown): boolean {
   // Drizzle wraps what the driver throws.
-  const cause = error instanceof Error ? error.cause : undefined
-  return cause instanceof DatabaseError && /^2[23]/.test(cause.code ?? '')
+  const { cause } = error as DrizzleQueryError
+  return cause instanceof DatabaseError && /^2[23]/.test(String(cause.code))
 }

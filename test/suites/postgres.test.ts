@@ -1,6 +1,6 @@
 import t from 'tap'
 import { postgresReachable, postgresUrl } from '../fixtures/postgres.ts'
-import { onBoth, runTests } from '../fixtures/suite.ts'
+import { onBoth, onPostgresAlone, runTests } from '../fixtures/suite.ts'
 
 // Nobody who only tries the service needs a server; CI has one.
 if (!process.env['CI'] && !postgresReachable()) {
@@ -8,5 +8,5 @@ if (!process.env['CI'] && !postgresReachable()) {
 } else {
   process.env['TEST_DATABASE'] = 'postgres'
   t.comment(`on PostgreSQL at ${new URL(postgresUrl).host}`)
-  await runTests(onBoth)
+  await runTests((name) => onBoth(name) || onPostgresAlone(name))
 }

@@ -1,3 +1,3 @@
-import { ofHttp, runTests, withProcesses } from '../fixtures/suite.ts'
+import { ofHttp, onPostgresAlone, runTests, withProcesses } from '../fixtures/suite.ts'
 
-await runTests((name) => !ofHttp(name) && !withProcesses.includes(name) && !name.startsWith('suites/'))
+await runTests((name) => !ofHttp(name) && !withProcesses.includes(name) && !onPostgresAlone(name) && !name.startsWith('suites/'))
