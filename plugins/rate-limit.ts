@@ -24,6 +24,8 @@ interface Options {
 
 type Counters = Record<LimitName, ReturnType<FastifyInstance['createRateLimit']>>
 
+type Figures = Exclude<Awaited<ReturnType<Counters[LimitName]>>, { isAllowed: true }>
+
 /** Of more addresses than that, an excess may be recorded twice. */
 const MOST_REMEMBERED = 10_000
 /** Begins every key in Redis. */
@@ -57,10 +59,8 @@ async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   }
 
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {
-    const verdict = await counted(name, request)
     // Only an allow list, which we have not, gives a verdict without figures.
-    if (verdict.isAllowed) return
-    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = verdict
+    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = await counted(name, request) as Figures
     reply.header('ratelimit-limit', max).header('ratelimit-remaining', remaining).header('ratelimit-reset', ttlInSeconds)
     if (!isExceeded) return
     app.metrics?.rateLimited.inc({ limit: name })
