@@ -56,15 +56,10 @@ async function withOwnClient<T> (url: string, timeout: number, work: (client: Cl
   const client = new Client({ connectionString: url, application_name: APPLICATION, connectionTimeoutMillis: timeout, keepAlive: true })
   // The query under way fails with the same error.
   client.on('error', () => {})
-  try {
-    await client.connect()
-    return await work(client)
-  } catch (error) {
-    throw new CannotOpen(error)
-  } finally {
+  return await client.connect().then(() => work(client))
+    .catch((error: unknown) => { throw new CannotOpen(error) })
     // Without a connection there is nothing to end.
-    await client.end().catch(() => {})
-  }
+    .finally(() => client.end().catch(() => {}))
 }
 
 /** Prepared once on each connection, by its name. */

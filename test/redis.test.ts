@@ -1,0 +1,111 @@
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { build, newAddress } from './fixtures/app.ts'
+import { eventually, isProblem, took } from './fixtures/accounts.ts'
+import { freePort } from './fixtures/process.ts'
+import { redisServer, withRedis } from './fixtures/redis.ts'
+import { captureLog } from './fixtures/refresh.ts'
+import { times } from './fixtures/sockets.ts'
+import { adjustableClocks } from './fixtures/timers.ts'
+
+const MOST = 4
+const PAUSE = 1_000
+const AWAY = 'Redis does not answer: this replica counts requests by itself'
+const BACK = 'requests are counted in Redis again'
+
+const env = (url: string) => ({ REDIS_URL: url, LATCHKEY_RATE_LIMIT: `login=${MOST}/1m` })
+/** Costs as little as possible; it is refused, and counts all the same. */
+const attempt = (app: FastifyInstance, remoteAddress: string) => app.inject({ method: 'POST', url: '/login', remoteAddress })
+
+/** The statuses of attempts from an address, one more than it may make, by turns at these. */
+async function exhaust (apps: FastifyInstance[], from = newAddress()): Promise<number[]> {
+  const found: number[] = []
+  for (let i = 0; i <= MOST; i++) {
+    const app = apps[i % apps.length]
+    if (app) found.push((await attempt(app, from)).statusCode)
+  }
+  return found
+}
+
+const limited = [...times(MOST, () => 400), 429]
+const told = (lines: Record<string, unknown>[]) => lines.map(({ msg }) => msg).filter((msg) => msg === AWAY || msg === BACK)
+
+t.test('POST /login at two replicas with one Redis → they share a limit: 429 at both, with the same Retry-After', withRedis, async (t) => {
+  const { url } = await redisServer(t)
+  const apps = [await build(t, { env: env(url) }), await build(t, { env: env(url) })]
+  const from = newAddress()
+  t.strictSame(await exhaust(apps, from), limited)
+  for (const app of apps) {
+    const response = await attempt(app, from)
+    isProblem(t, response, 'too_many_requests')
+    t.match(response.headers, { 'ratelimit-limit': String(MOST), 'ratelimit-remaining': '0', 'retry-after': /^([1-9]|[1-5]\d|60)$/ })
+    t.notOk((await attempt(app, newAddress())).statusCode === 429)
+  }
+})
+
+t.test('POST /login while Redis is gone → the limit of each replica: 429, never none and never 5xx; one warning; when Redis is back, one line', withRedis, async (t) => {
+  const { url, start, stop } = await redisServer(t)
+  const apps = [await build(t, { env: env(url) }), await build(t, { env: env(url) })] as const
+  const [one, other] = apps
+  const lines = captureLog(t, one, 'info')
+  t.strictSame(await exhaust([...apps]), limited)
+  const putForward = adjustableClocks(t)
+
+  await stop()
+  const from = newAddress()
+  t.strictSame(await exhaust([one], from), limited)
+  t.strictSame(await exhaust([other], from), limited)
+  putForward(PAUSE)
+  t.equal((await attempt(one, from)).statusCode, 429, 'a second later it is asked again, in vain')
+  t.strictSame(told(lines), [AWAY])
+
+  await start()
+  await eventually(async () => {
+    putForward(PAUSE)
+    for (const app of apps) await attempt(app, newAddress())
+    return told(lines).includes(BACK)
+  })
+  await eventually(async () => {
+    putForward(PAUSE)
+    const fresh = newAddress()
+    return String(await exhaust([...apps], fresh)) === String(limited)
+  })
+  t.strictSame(told(lines), [AWAY, BACK])
+})
+
+t.test('POST /login while Redis hangs → 400 and 429 after a moment, by the limit of the replica', withRedis, async (t) => {
+  const { url, signal } = await redisServer(t)
+  const app = await build(t, { env: env(url) })
+  const lines = captureLog(t, app, 'info')
+  signal('SIGSTOP')
+  let statuses: number[] = []
+  const time = await took(async () => { statuses = await exhaust([app]) })
+  signal('SIGCONT')
+  t.strictSame(statuses, limited)
+  t.ok(time < 5_000, `${time} ms`)
+  t.strictSame(told(lines), [AWAY])
+})
+
+/** A service whose Redis is of no use: it starts, limits by itself, and says so once, without the password. */
+async function countsByItself (t: Test, url: string) {
+  const app = await build(t, { env: env(url) })
+  const lines = captureLog(t, app, 'info')
+  t.strictSame(await exhaust([app]), limited)
+  t.strictSame(told(lines), [AWAY])
+  t.notMatch(JSON.stringify(lines), /sentinel/)
+  t.equal((await app.inject('/readyz')).statusCode, 200)
+}
+
+t.test('POST /login of a service that was started without its Redis → it starts, and limits by itself: 429', async (t) => {
+  await countsByItself(t, `redis://:sentinel@127.0.0.1:${await freePort()}`)
+})
+
+t.test('POST /login of a service with a wrong password for Redis → it limits by itself: 429, and logs no password', withRedis, async (t) => {
+  const { port } = await redisServer(t, '--requirepass', 'right')
+  await countsByItself(t, `redis://:sentinel@127.0.0.1:${port}`)
+})
+
+t.test('POST /login while Redis can write no more → it limits by itself: 429', withRedis, async (t) => {
+  const { url } = await redisServer(t, '--maxmemory', '1')
+  await countsByItself(t, url)
+})
