@@ -22,9 +22,9 @@ interface Options {
   redisUrl: string | undefined
 }
 
-type Counters = Record<LimitName, ReturnType<FastifyInstance['createRateLimit']>>
-
-type Figures = Exclude<Awaited<ReturnType<Counters[LimitName]>>, { isAllowed: true }>
+type Counter = ReturnType<FastifyInstance['createRateLimit']>
+type Figures = Extract<Awaited<ReturnType<Counter>>, { isAllowed: false }>
+type Counters = Record<LimitName, (request: FastifyRequest) => Promise<Figures>>
 
 /** Of more addresses than that, an excess may be recorded twice. */
 const MOST_REMEMBERED = 10_000
@@ -59,8 +59,7 @@ async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   }
 
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {
-    // Only an allow list, which we have not, gives a verdict without figures.
-    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = await counted(name, request) as Figures
+    const { key, max, remaining, ttl, ttlInSeconds, isExceeded } = await counted(name, request)
     reply.header('ratelimit-limit', max).header('ratelimit-remaining', remaining).header('ratelimit-reset', ttlInSeconds)
     if (!isExceeded) return
     app.metrics?.rateLimited.inc({ limit: name })
@@ -74,7 +73,7 @@ async function createCounters (app: FastifyInstance, limits: RateLimits, place: 
   let counters!: Counters
   await app.register(async (scope) => {
     await scope.register(rateLimitPlugin, { global: false, ...place })
-    // Every name is there once.
+    // Every name is there once, and only an allow list, which we have not, gives a verdict without figures.
     counters = Object.fromEntries(limitNames.map((name) => [name, scope.createRateLimit({
       max: limits[name].max,
       timeWindow: limits[name].window,

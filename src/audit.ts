@@ -24,6 +24,7 @@ export const auditEvents = [
   'malicious_cross_site',
   'signing_key_rotated',
   'signing_key_revoked',
+  'data_imported',
   'sys_startup',
   'sys_shutdown'
 ] as const

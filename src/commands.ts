@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander'
 import { addAuditCommand } from './commands/audit.ts'
 import { addKeyCommands } from './commands/keys.ts'
+import { addMigrateCommand } from './commands/migrate.ts'
 import { type Terminal, UsageError } from './commands/terminal.ts'
+import { addTransferCommands } from './commands/transfer.ts'
 import { addUserCommands } from './commands/users.ts'
 
 /**
@@ -17,6 +19,8 @@ export async function run (args: string[], terminal: Terminal): Promise<void> {
   addKeyCommands(program, terminal)
   addUserCommands(program, terminal)
   addAuditCommand(program, terminal)
+  addMigrateCommand(program, terminal)
+  addTransferCommands(program, terminal)
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {

@@ -1,5 +1,6 @@
 import { ConfigError } from './config.ts'
 import { CannotOpen } from './db/cannot-open.ts'
+import { ImportError } from './transfer/import.ts'
 
 /** What an operator can mend, by the code that Node or SQLite gives it. */
 const causes = new Map(Object.entries({
@@ -31,7 +32,7 @@ const causes = new Map(Object.entries({
 
 /** One line for what an operator can mend; anything else is a fault of ours, and stays as it is, with its stack. */
 export function explain (error: unknown): unknown {
-  if (error instanceof ConfigError || error instanceof CannotOpen) return `latchkey: ${error.message}`
+  if (error instanceof ConfigError || error instanceof CannotOpen || error instanceof ImportError) return `latchkey: ${error.message}`
   const code = codeOf(error)
   // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.
   const cause = causes.get(code) ?? causes.get(code.split('_').slice(0, 2).join('_'))

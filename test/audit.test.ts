@@ -7,6 +7,7 @@ import { bearer, build, fakeClock, folder, login, PASSWORD, post, refresh, regis
 import { commandLine } from './fixtures/commands.ts'
 import { decode } from './fixtures/forge.ts'
 import { captureLog } from './fixtures/refresh.ts'
+import { exchange } from './fixtures/socket.ts'
 
 const GRACE = 10_000
 const DAY = 86_400_000
@@ -204,6 +205,16 @@ t.test('a user agent is kept to 64 characters, and control characters in it as U
     const rows = await recorded(() => app.inject({ method: 'POST', url: '/login', headers: { 'user-agent': userAgent }, payload: { username: 'nobody at all', password: 'x' } }))
     return { rows: rows.map((row) => row['user_agent']), lines: log.slice(before).filter(({ msg }) => msg === 'audit').map(({ userAgent }) => userAgent) }
   }
+})
+
+t.test('a request without a user agent → an event without one, and a session', async (t) => {
+  await register(app, 'silent')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const body = JSON.stringify({ username: 'silent', password: PASSWORD })
+  const head = ['POST /login HTTP/1.1', 'Host: x', 'Connection: close', 'Content-Type: application/json', `Content-Length: ${body.length}`, '', body]
+  const rows = await recorded(async () => t.match(await exchange(app.listeningOrigin, head.join('\r\n')), /^HTTP\/1\.1 200 /))
+  t.match(rows, [{ event: 'authn_login_success', user_agent: null }, { event: 'session_created', user_agent: null }])
+  t.strictSame(select(path, 'SELECT user_agent FROM sessions WHERE id = ?', rows[0]?.['session_id']), [{ user_agent: '' }])
 })
 
 t.test('events that cannot be stored → the answers are what they would have been, and the log has both the events and why', async (t) => {

@@ -1,19 +1,12 @@
-import { existsSync } from 'node:fs'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build } from './fixtures/app.ts'
-
-const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
-const skip = existsSync(executablePath) || process.env['CI'] ? false : `there is no Chromium at ${executablePath}; set CHROMIUM to run this`
+import { launch, withoutChromium } from './fixtures/chromium.ts'
 
 /** A page of a browser that reaches nothing but `origin`, whatever name that has; it tells what it asked for and complained of. */
 async function openPage (t: Test, origin: string) {
   const { hostname } = new URL(origin)
-  const browser: Browser = await chromium.launch({
-    executablePath,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', `--host-resolver-rules=MAP ${hostname} 127.0.0.1`]
-  })
-  t.teardown(() => browser.close())
+  const browser = await launch(t, `--host-resolver-rules=MAP ${hostname} 127.0.0.1`)
   const page = await browser.newPage()
   const complaints: string[] = []
   const elsewhere: string[] = []
@@ -59,6 +52,6 @@ async function walkThrough (t: Test, host: string) {
   t.same(elsewhere, [], 'no request to elsewhere')
 }
 
-t.test('Swagger UI: register, log in, Authorize, GET /private → "Access Granted!"', { skip }, (t) => walkThrough(t, '127.0.0.1'))
+t.test('Swagger UI: register, log in, Authorize, GET /private → "Access Granted!"', { skip: withoutChromium }, (t) => walkThrough(t, '127.0.0.1'))
 
-t.test('Swagger UI over plain HTTP by host name', { skip }, (t) => walkThrough(t, 'auth.example.test'))
+t.test('Swagger UI over plain HTTP by host name', { skip: withoutChromium }, (t) => walkThrough(t, 'auth.example.test'))

@@ -6,7 +6,7 @@ import { run } from '../src/commands.ts'
 import { UsageError } from '../src/commands/terminal.ts'
 import { ConfigError } from '../src/config.ts'
 import { ANNOUNCEMENT } from '../src/key-life.ts'
-import { commandLine } from './fixtures/commands.ts'
+import { commandLine, terminal } from './fixtures/commands.ts'
 import { bearer, build, fakeClock, folder, getPrivate, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
 
 async function serviceAndCommands (t: Test) {
@@ -213,7 +213,7 @@ t.test('--help lists the commands', async (t) => {
 })
 
 t.test('a wrong setting stops the command line too', async (t) => {
-  const stray = run(['keys', 'list'], { env: { LATCHKEY_SECRT: 'x' }, now: Date.now, print: () => {} })
+  const stray = run(['keys', 'list'], terminal([], { env: { LATCHKEY_SECRT: 'x' } }))
   await t.rejects(stray, ConfigError)
 })
 

@@ -8,6 +8,7 @@ import { isProblem } from './fixtures/accounts.ts'
 import { dataIn } from './fixtures/database.ts'
 import { forge, secretsOf, stealKey } from './fixtures/forge.ts'
 import { select } from './fixtures/refresh.ts'
+import { terminal } from './fixtures/commands.ts'
 
 const foreign = { LATCHKEY_SECRET: 'k3v9Qw7xTz1mB5nR8sY2uC6pL0dF4gHj' }
 
@@ -58,9 +59,9 @@ t.test('a key that is unknown, or revoked already, is not revoked, and no key is
 t.test('latchkey keys rotate, keys revoke with another secret than the service\'s → refused in one line, and nothing is written', async (t) => {
   const { path, clock, kid, app } = await service(t)
   const before = select(path, 'SELECT * FROM signing_keys')
-  const terminal = { env: { ...dataIn(path), ...foreign }, now: clock.now, print: () => {} }
+  const operator = terminal([], { env: { ...dataIn(path), ...foreign }, now: clock.now })
   for (const args of [['keys', 'rotate'], ['keys', 'rotate', '--now'], ['keys', 'revoke', kid]]) {
-    await t.rejects(run(args, terminal), { name: 'ConfigError', message: /^LATCHKEY_SECRET: signing key [\w-]{43} was encrypted under another secret/ }, args.join(' '))
+    await t.rejects(run(args, operator), { name: 'ConfigError', message: /^LATCHKEY_SECRET: signing key [\w-]{43} was encrypted under another secret/ }, args.join(' '))
   }
   t.strictSame(select(path, 'SELECT * FROM signing_keys'), before)
   await app.close()

@@ -14,6 +14,7 @@ import { dataIn } from './fixtures/database.ts'
 import { decode, secretsOf, stealKey } from './fixtures/forge.ts'
 import { freePort, startProcess } from './fixtures/process.ts'
 import { select } from './fixtures/refresh.ts'
+import { terminal } from './fixtures/commands.ts'
 
 type App = Awaited<ReturnType<typeof build>>
 
@@ -161,7 +162,7 @@ t.test('a start with another LATCHKEY_ALGORITHM announces a key; the tokens of b
 
 t.test('POST /login after keys were rotated before the first start → 200, with a key that signs now', async (t) => {
   const path = folder(t)
-  await run(['keys', 'rotate'], { env: { ...dataIn(path) }, now: Date.now, print: () => {} })
+  await run(['keys', 'rotate'], terminal([], { env: dataIn(path) }))
   const app = await build(t, { path })
   const { access_token: token } = await registerAndLogin(app)
   t.equal((await getPrivate(app, token)).statusCode, 200)

@@ -52,6 +52,22 @@ t.test('a success forgets the failures at its address; an attempt that was not j
   t.equal(wait(await attempts.admit('carol', '192.0.2.1')), 60)
 })
 
+t.test('a day after the last failure at an address all of them are forgotten', async (t) => {
+  await fail('cleo', '192.0.2.1', 3)
+  clock.advance(DAY - 1)
+  await fail('cleo', '192.0.2.1')
+  clock.advance(DAY - 1)
+  const still = await admitted('cleo', '192.0.2.1')
+  t.equal(still.failedBefore, true)
+  await still.abandoned()
+  clock.advance(1)
+  const after = await admitted('cleo', '192.0.2.1')
+  t.equal(after.failedBefore, false)
+  await after.failed()
+  await fail('cleo', '192.0.2.1', 4)
+  t.equal(wait(await attempts.admit('cleo', '192.0.2.1')), 60)
+})
+
 t.test('50 failures of a name an hour, wherever they come from; an address with a login in the last 30 days is not among them', async (t) => {
   await (await admitted('dora', '192.0.2.1')).succeeded(['dora', 'dora@example.org'])
   clock.advance(KNOWN_FOR - 10 * MINUTE)
@@ -120,6 +136,25 @@ t.test('those that wait are refused when the verdict before them is one failure 
   const waiting = Array.from({ length: 10 }, () => attempts.admit('hal', '192.0.2.1'))
   t.equal(await last.failed(), true)
   t.strictSame((await Promise.all(waiting)).map(wait), waiting.map(() => 60))
+})
+
+t.test('a verdict of this process is heard at once: nobody has to look for it', async (t) => {
+  const { setTimeout: set } = globalThis
+  t.intercept(globalThis, 'setTimeout', { value: (job: () => void, ms?: number) => ms === 250 ? set(() => {}, 0) : set(job, ms) })
+  await fail('ian', '192.0.2.1', FREE_AT_ADDRESS - 1)
+  for (const verdict of ['abandoned', 'succeeded', 'failed'] as const) {
+    const last = await admitted('ian', '192.0.2.1')
+    const waiting = Array.from({ length: 3 }, () => attempts.admit('ian', '192.0.2.1'))
+    await last[verdict](['ian'])
+    const first = await Promise.race(waiting)
+    if (first.outcome === 'admitted') await first.attempt.abandoned()
+    for (const one of waiting) {
+      const admission = await one
+      if (admission.outcome === 'admitted' && admission !== first) await admission.attempt.abandoned()
+    }
+    if (verdict === 'succeeded') await fail('ian', '192.0.2.1', FREE_AT_ADDRESS - 1)
+  }
+  t.equal(wait(await attempts.admit('ian', '192.0.2.1')), 60)
 })
 
 t.test('a verdict given by another process is seen too', async (t) => {

@@ -4,6 +4,7 @@ import { build, folder, PASSWORD } from './fixtures/app.ts'
 import { decode, stealKey } from './fixtures/forge.ts'
 import { dataIn, sql } from './fixtures/database.ts'
 import { type Replica, startReplicas } from './fixtures/replicas.ts'
+import { terminal } from './fixtures/commands.ts'
 import { rowOf, select } from './fixtures/refresh.ts'
 
 const MINUTE = 60_000
@@ -22,7 +23,7 @@ const withClock = (ahead: number) => ['--import', `data:text/javascript,${encode
 const path = folder(t)
 const shifts = [5 * MINUTE, -5 * MINUTE]
 // Both were asked for.
-const [fast, slow] = await startReplicas(t, 2, path, (i) => ({ env: { LOG_LEVEL: 'info' }, node: withClock(shifts[i] ?? 0) })) as [Replica, Replica]
+const [fast, slow] = await startReplicas(t, 2, path, (i) => ({ env: { LOG_LEVEL: 'info' }, nodeArgs: withClock(shifts[i] ?? 0) })) as [Replica, Replica]
 const pairs = [['ahead', fast, slow], ['behind', slow, fast]] as const
 let users = 0
 
@@ -120,7 +121,7 @@ for (const [name, one, other] of pairs) {
 t.test('latchkey keys rotate --now on a machine whose clock is behind → the key signs from now on by the common clock', async (t) => {
   const { now } = Date
   t.intercept(Date, 'now', { value: () => now() - 5 * MINUTE })
-  await run(['keys', 'rotate', '--now'], { env: dataIn(path), print: () => {} })
+  await run(['keys', 'rotate', '--now'], terminal([], { env: dataIn(path) }))
   const newest = select(path, 'SELECT active_from, created_at FROM signing_keys ORDER BY created_at DESC LIMIT 1')[0]
   for (const column of ['active_from', 'created_at']) isNear(t, newest?.[column], now(), column)
   isNear(t, select(path, "SELECT at FROM audit_events WHERE event = 'signing_key_rotated'")[0]?.['at'], now(), 'the audit event')

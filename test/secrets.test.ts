@@ -9,6 +9,7 @@ import { build, folder, getPrivate, login, refresh, registerAndLogin, settings }
 import { isProblem } from './fixtures/accounts.ts'
 import { decode, forge, hmac, secretsOf } from './fixtures/forge.ts'
 import { rowOf, select } from './fixtures/refresh.ts'
+import { terminal } from './fixtures/commands.ts'
 
 const newSecret = () => randomBytes(36).toString('base64url')
 
@@ -187,7 +188,7 @@ t.test('after a leak: a start with a new secret alone, once every key of the old
   const [leaked, fresh] = [newSecret(), newSecret()]
   const tokens = await session(t, { path, env: { LATCHKEY_SECRET: leaked } }, registerAndLogin)
   const env = { DATABASE_URL: `file:${join(path, 'latchkey.db')}`, LATCHKEY_SECRET: fresh, LATCHKEY_SECRET_FALLBACKS: leaked }
-  const latchkey = (...args: string[]) => run(args, { env, now: Date.now, print: () => {} })
+  const latchkey = (...args: string[]) => run(args, terminal([], { env }))
   const [old] = select(path, 'SELECT kid FROM signing_keys')
   await latchkey('keys', 'rotate', '--now')
   await latchkey('keys', 'revoke', String(old?.['kid']))

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { auditEvents } from '../audit.ts'
 import { milliseconds } from '../config/kinds.ts'
-import type { AuditEvent } from '../db/open.ts'
+import { pages } from '../pages.ts'
 import { type Terminal, UsageError, withService } from './terminal.ts'
 import { findUser } from './users.ts'
 
@@ -10,8 +10,6 @@ interface Options {
   event?: string
   since?: string
 }
-
-const EVENTS_AT_ONCE = 500
 
 export function addAuditCommand (program: Command, terminal: Terminal) {
   program.command('audit').description('Show what happened, the oldest first; one line of JSON for each event')
@@ -24,13 +22,9 @@ export function addAuditCommand (program: Command, terminal: Terminal) {
         event: event === undefined ? null : knownEvent(event),
         since: since === undefined ? 0 : moment(since, now())
       }
-      let page: AuditEvent[] = []
-      do {
-        page = await store.listAuditEvents(filter, page.at(-1)?.id ?? '', EVENTS_AT_ONCE)
-        for (const { id, at, details, ...rest } of page) {
-          terminal.print(JSON.stringify({ at: new Date(at).toISOString(), ...rest, details: details && JSON.parse(details) }))
-        }
-      } while (page.length === EVENTS_AT_ONCE)
+      for await (const { id, at, details, ...rest } of pages((after, most) => store.listAuditEvents(filter, after, most))) {
+        terminal.print(JSON.stringify({ at: new Date(at).toISOString(), ...rest, details: details && JSON.parse(details) }))
+      }
     }))
 }
 

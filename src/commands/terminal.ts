@@ -11,6 +11,10 @@ export interface Terminal {
   /** Milliseconds since the epoch; without it the machine's clock, set by the database's. */
   now?: () => number
   print: (line: string) => void
+  /** For the person who waits, not for what reads the output. */
+  tell: (line: string) => void
+  input: NodeJS.ReadableStream
+  output: NodeJS.WritableStream
 }
 
 /** What a person gave wrong; `message` is one line for the terminal. */
@@ -45,4 +49,22 @@ export async function withKeys (terminal: Terminal, work: (dependencies: KeyDepe
 /** Records what an operator did; it came from no address. */
 export async function record ({ store, now }: Service, event: AuditEventName, subject: AuditSubject) {
   await store.insertAuditEvent(auditEvent(event, subject, { at: now(), ip: null, userAgent: 'latchkey command line', requestId: null }))
+}
+
+const TOLD_EVERY = 1_000
+
+/** Tells how far a long work is, once a second, and at its end. */
+export function progressTo (terminal: Terminal, what: string) {
+  let done = 0
+  let told = performance.now()
+  const tell = () => terminal.tell(`${done} ${what}`)
+  return {
+    progress: (count: number) => {
+      done = count
+      if (performance.now() - told < TOLD_EVERY) return
+      told = performance.now()
+      tell()
+    },
+    done: tell
+  }
 }

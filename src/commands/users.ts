@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
 import { parseClaims } from '../claims.ts'
 import type { Store, User } from '../db/open.ts'
+import { pages } from '../pages.ts'
 import { findUserByName } from '../users.ts'
 import { record, type Service, type Terminal, UsageError, withService } from './terminal.ts'
-
-const USERS_AT_ONCE = 500
 
 export function addUserCommands (program: Command, terminal: Terminal) {
   const users = program.command('users').description('The accounts')
@@ -14,11 +13,7 @@ export function addUserCommands (program: Command, terminal: Terminal) {
   })
 
   users.command('list').description('Show every account').action(() => withService(terminal, async ({ store }) => {
-    let page: User[] = []
-    do {
-      page = await store.listUsers(page.at(-1)?.id ?? '', USERS_AT_ONCE)
-      for (const user of page) terminal.print(`${user.id}  ${user.disabledAt === null ? 'active  ' : 'disabled'}  ${user.username}`)
-    } while (page.length === USERS_AT_ONCE)
+    for await (const user of pages(store.listUsers)) terminal.print(`${user.id}  ${user.disabledAt === null ? 'active  ' : 'disabled'}  ${user.username}`)
   }))
 
   one('show', 'Show an account').action((name: string) => act(name, async ({ passwordHash, ...user }) => JSON.stringify(user, null, 2)))

@@ -34,6 +34,11 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
     db.select(parameters(sessions)).from(users)
       .where(and(eq(users.id, p('userId')), eq(users.sessionEpoch, p('epoch')), isNull(users.disabledAt)))
   ).returning({ id: sessions.id }))
+  const importOne = write('import_session', db.insert(sessions).select(
+    db.select(parameters(sessions)).from(users).where(eq(users.id, p('userId')))
+  ).onConflictDoNothing().returning({ id: sessions.id }))
+  const listAll = read('list_all_sessions',
+    db.select().from(sessions).where(gt(sessions.id, p('after'))).orderBy(asc(sessions.id)).limit(p('most')))
   const end = { revokedAt: set('now'), revokedReason: set('reason') }
   const revoke = write('revoke_session',
     db.update(sessions).set(end).where(and(eq(sessions.id, p('id')), isNull(sessions.revokedAt))).returning({ userId: sessions.userId }))
@@ -55,6 +60,10 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
   return {
     /** False when the user was disabled, or their sessions were ended, since `session.epoch` was read. */
     openSession: async (session: Session) => some(await open(session)),
+    /** A session of another database; false when it is here already, or its user is not. */
+    importSession: async (session: Session) => some(await importOne(session)),
+    /** A page of all sessions, in the order of their ids. */
+    listSessions: (after: string, most: number) => listAll({ after, most }),
     /** One step of the refresh table; undefined when no step applies. */
     rotateSession: async (values: Rotation) => one(await rotate({ ...values })),
     findSession: async (id: string) => one(await find({ id })),

@@ -12,6 +12,7 @@ import { took } from '../fixtures/accounts.ts'
 import { cluster, withCluster } from '../fixtures/cluster.ts'
 import { psql, SECRET } from '../fixtures/postgres.ts'
 import { freePort } from '../fixtures/process.ts'
+import { terminal } from '../fixtures/commands.ts'
 import { startServer } from '../fixtures/server.ts'
 
 /** The lock of the migrations. */
@@ -48,7 +49,7 @@ const failures: [string, string, RegExp][] = [
 for (const [what, address, line] of failures) {
   t.test(`a start with ${what} → an error that is explained in one line, without the password; and so are commands`, withCluster, async (t) => {
     const env = { DATABASE_URL: address, LATCHKEY_SECRET: SECRET, LOG_LEVEL: 'silent', LATCHKEY_DATABASE_TIMEOUT: '500ms' }
-    for (const attempt of [() => build(loadConfig(env)), () => run(['keys', 'list'], { env, print: () => {} })]) {
+    for (const attempt of [() => build(loadConfig(env)), () => run(['keys', 'list'], terminal([], { env }))]) {
       const error: unknown = await attempt().catch((error: unknown) => error)
       t.match(explain(error), new RegExp(`^latchkey: DATABASE_URL: ${line.source}$`))
       t.notMatch(explain(error), /sentinel/)

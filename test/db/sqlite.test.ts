@@ -92,5 +92,7 @@ t.test('close commits what is queued; what comes later is Unavailable', async (t
   t.strictSame(select(path, 'SELECT kid FROM signing_keys'), [{ kid: 'k' }])
   await t.rejects(store.insertSigningKey(key), Unavailable)
   await t.rejects(store.listSigningKeys(), Unavailable)
+  const together = await Promise.allSettled([store.listSigningKeys(), store.findUser('id'), ping()])
+  t.match(together, Array(3).fill({ status: 'rejected', reason: Unavailable }))
   await t.rejects(ping(), Unavailable)
 })

@@ -1,5 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { bearer, build, login, PASSWORD, post, registerAndLogin, tryLogin } from '../fixtures/app.ts'
+import { build as buildApp } from '../../src/app.ts'
+import { bearer, build, folder, login, PASSWORD, post, registerAndLogin, settings, tryLogin } from '../fixtures/app.ts'
 import { eventually, isProblem, tokensAnswer } from '../fixtures/accounts.ts'
 
 t.test('with a heap that is almost full → 503 overloaded with Retry-After, and nothing is done; health and keys → 200; then all is as before', async (t) => {
@@ -35,4 +37,31 @@ t.test('with a heap that is almost full → 503 overloaded with Retry-After, and
   t.equal(sessions.json().length, 1)
   t.strictSame(await tokensAnswer(app, pair), { access: 200, refresh: 200 })
   await login(app)
+})
+
+/** The event loop turns once in 1.2 s, for a while. */
+async function standStill () {
+  for (let i = 0; i < 3; i++) {
+    const until = performance.now() + 1_200
+    while (performance.now() < until);
+    await nextTurn()
+  }
+}
+
+t.test('with an event loop that stands still → 503 overloaded; then all is as before', async (t) => {
+  const app = await build(t)
+  const { access_token: token } = await registerAndLogin(app)
+  const answer = () => app.inject({ url: '/private', headers: bearer(token) })
+  await standStill()
+  isProblem(t, await answer(), 'overloaded')
+  t.equal((await app.inject('/livez')).statusCode, 200)
+  await eventually(async () => (await answer()).statusCode === 200)
+})
+
+t.test('after a start during which the event loop stood still → 200: that is no load', async (t) => {
+  const app = await buildApp(settings(folder(t)))
+  t.teardown(() => app.close())
+  await standStill()
+  await app.ready()
+  isProblem(t, await app.inject('/private'), 'missing_token')
 })

@@ -306,3 +306,18 @@ t.test('POST /login gives its place in the queue back, however it ends → 200',
     t.equal(statusCode, password === PASSWORD ? 200 : 401)
   }
 })
+
+t.test('POST /login for a cookie → 200 and the refresh token in the cookie alone; from another site 403; where cookies are off 400', async (t) => {
+  const app = await build(t, { path, now: clock.now, env: { LATCHKEY_COOKIES: 'on' } })
+  const payload = { username: 'ada', password: PASSWORD, transport: 'cookie' }
+  const attempt = (by: typeof app, origin: string) => by.inject({ method: 'POST', url: '/login', payload, headers: { origin } })
+  const response = await attempt(app, 'http://localhost:3000')
+  t.equal(response.statusCode, 200)
+  t.notOk('refresh_token' in response.json())
+  t.match(response.cookies, [{ name: 'latchkey', httpOnly: true, sameSite: 'Strict', path: '/' }])
+
+  const foreign = await attempt(app, 'https://evil.example')
+  isProblem(t, foreign, 'csrf_rejected')
+  t.strictSame(foreign.cookies, [])
+  isInvalid(t, await attempt(shared, 'http://localhost:3000'), { '/transport': 'format' })
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { bearer, build, fakeClock, login, PASSWORD, register } from '../fixtures/app.ts'
-import { isProblem } from '../fixtures/accounts.ts'
+import { endAfterCheck, isProblem } from '../fixtures/accounts.ts'
 
 const clock = fakeClock()
 const app = await build(t, { now: clock.now })
@@ -59,4 +59,11 @@ t.test('GET /me when the token has expired → 401 token_expired', async (t) => 
   const { access_token: token } = await login(app)
   clock.advance(900_000)
   isProblem(t, await app.inject({ url: '/me', headers: bearer(token) }), 'token_expired')
+})
+
+t.test('GET /me of a session that ends while the request is at work → 401 invalid_token', async (t) => {
+  const { id } = await register(app, 'eve')
+  const { access_token: token } = await login(app, 'eve')
+  endAfterCheck(t, app, () => app.db.store.endSessionsOfUser(id))
+  isProblem(t, await app.inject({ url: '/me', headers: bearer(token) }), 'invalid_token')
 })

@@ -1,7 +1,7 @@
 import type { Static } from '@sinclair/typebox'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, login, newAddress, PASSWORD, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { fillQueue, isInvalid, isProblem, failWrites, lasting, storedHash, tokensAnswer } from '../fixtures/accounts.ts'
+import { endAfterCheck, failWrites, fillQueue, isInvalid, isProblem, lasting, storedHash, tokensAnswer } from '../fixtures/accounts.ts'
 import type { TokenPair } from '../../src/schemas.ts'
 
 const NEW = 'an entirely new password'
@@ -173,4 +173,11 @@ t.test('POST /password keeps the claims and the times of the account → 204', a
   clock.advance(1000)
   t.equal((await change(token)).statusCode, 204)
   t.strictSame(await me(), before)
+})
+
+t.test('POST /password of a session that ends while the request is at work → 401 invalid_token, and the old password stays', async (t) => {
+  const { access_token: token, user } = await registerAndLogin(app, 'ended')
+  endAfterCheck(t, app, () => app.db.store.endSessionsOfUser(user.id))
+  isProblem(t, await change(token), 'invalid_token')
+  await login(app, 'ended')
 })

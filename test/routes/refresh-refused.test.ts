@@ -163,3 +163,10 @@ t.test('POST /refresh of a session that another process keeps changing → 503 u
   unsteady.restore()
   t.strictSame(await tokensAnswer(app, pair), { access: 200, refresh: 200 })
 })
+
+t.test('POST /refresh with neither a body nor a cookie, where cookies are on → 401 as for a bad token', async (t) => {
+  const browsers = await build(t, { path, now: clock.now, env: { ...env, LATCHKEY_COOKIES: 'on' } })
+  const response = await browsers.inject({ method: 'POST', url: '/refresh' })
+  isProblem(t, response, 'invalid_refresh_token')
+  t.strictSame(lasting(response), lasting(await refresh(browsers, 'no token')))
+})

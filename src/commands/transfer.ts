@@ -1,0 +1,38 @@
+import type { Command } from 'commander'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { exportLines } from '../transfer/export.ts'
+import { importLines } from '../transfer/import.ts'
+import { progressTo, record, type Terminal, UsageError, withKeys } from './terminal.ts'
+
+const REFUSED_SHOWN = 20
+
+export function addTransferCommands (program: Command, terminal: Terminal) {
+  program.command('export').description('Write users, sessions and signing keys to standard output, one line of JSON each')
+    .action(() => withKeys(terminal, async (service) => {
+      const { progress, done } = progressTo(terminal, 'rows exported')
+      await pipeline(Readable.from(exportLines(service, progress)), terminal.output, { end: false })
+      done()
+    }))
+
+  program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays')
+    .action(() => withKeys(terminal, async (service) => {
+      const { progress, done } = progressTo(terminal, 'rows imported')
+      const { added, known, refused } = await importLines(service, linesOf(terminal), progress)
+      done()
+      await record(service, 'data_imported', { details: { added, known, refused: refused.length } })
+      terminal.print(`${added} added, ${known} there already, ${refused.length} refused`)
+      if (refused.length > 0) throw new UsageError(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
+    }))
+}
+
+/** Readline reads as soon as it is made, and what nobody takes is lost: so it is made by whoever takes the first line. */
+async function * linesOf ({ input }: Terminal): AsyncGenerator<string> {
+  yield * createInterface({ input })
+}
+
+function shown (refused: string[]): string {
+  const more = refused.length - REFUSED_SHOWN
+  return refused.slice(0, REFUSED_SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}

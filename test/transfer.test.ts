@@ -1,0 +1,165 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { run } from '../src/commands.ts'
+import { build, folder, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
+import { select, sql, tokensAnswer } from './fixtures/accounts.ts'
+import { terminal } from './fixtures/commands.ts'
+import { dataIn } from './fixtures/database.ts'
+import { SECRET } from './fixtures/postgres.ts'
+
+const alive = { access: 200, refresh: 200 }
+const withSecret = { LATCHKEY_SECRET: SECRET }
+
+/** A database of the kind that this suite is about. */
+const here = (path: string) => ({ ...dataIn(path), ...withSecret })
+/** A SQLite file, whatever the suite is about. */
+const inFile = (path: string) => ({ DATABASE_URL: `file:${join(path, 'latchkey.db')}`, ...withSecret })
+
+async function exported (env: NodeJS.ProcessEnv, told: string[] = []): Promise<string> {
+  const output = new PassThrough()
+  const written = text(output)
+  await run(['export'], terminal([], { env, output, tell: (line) => told.push(line) }))
+  output.end()
+  return await written
+}
+
+/** Resolves with what the command printed. */
+async function imported (env: NodeJS.ProcessEnv, lines: string, told: string[] = []): Promise<string[]> {
+  const printed: string[] = []
+  await run(['import'], terminal(printed, { env, input: Readable.from([lines]), tell: (line) => told.push(line) }))
+  return printed
+}
+
+/** A service in a SQLite file with two users, one of them logged in; its export. */
+async function house (t: Test) {
+  const path = folder(t)
+  const app = await build(t, { path, env: inFile(path) })
+  const { refresh_token: token } = await registerAndLogin(app)
+  const pair = (await refresh(app, token)).json()
+  await register(app, 'Bob', { email: 'bob@example.com' })
+  await app.close()
+  return { pair, lines: await exported(inFile(path)) }
+}
+
+t.test('latchkey export and import, from a SQLite file and back → every token, name and password is as good as before', async (t) => {
+  const { pair, lines } = await house(t)
+  const [there, back] = [folder(t), folder(t)]
+  t.strictSame(await imported(here(there), lines), ['4 added, 0 there already, 0 refused'])
+  const app = await build(t, { path: there, env: withSecret })
+  t.strictSame(await tokensAnswer(app, pair), alive)
+  await login(app, 'bob@example.com')
+  const newest = await login(app)
+  await app.close()
+
+  await imported(inFile(back), await exported(here(there)))
+  const home = await build(t, { path: back, env: inFile(back) })
+  t.strictSame(await tokensAnswer(home, newest), alive)
+  t.strictSame(await tokensAnswer(home, pair), { access: 200, refresh: 200 }, 'within its grace a token that was used gives the same answer')
+})
+
+t.test('latchkey import twice → once; what is there stays as it is', async (t) => {
+  const { lines } = await house(t)
+  const path = folder(t)
+  await imported(here(path), lines)
+  sql(path, 'UPDATE users SET username = ? WHERE username_key = ?', 'BOB', 'bob')
+  const before = select(path, 'SELECT * FROM users ORDER BY id')
+  t.strictSame(await imported(here(path), lines), ['0 added, 4 there already, 0 refused'])
+  t.strictSame(select(path, 'SELECT * FROM users ORDER BY id'), before)
+  t.equal(select(path, 'SELECT * FROM sessions').length, 1)
+  t.strictSame(select(path, 'SELECT details FROM audit_events WHERE event = ? ORDER BY id', 'data_imported').map(({ details }) => JSON.parse(String(details))), [
+    { added: 4, known: 0, refused: 0 }, { added: 0, known: 4, refused: 0 }
+  ])
+})
+
+t.test('latchkey import of a name that another account has → it and its sessions are refused by name, the rest is there', async (t) => {
+  const { lines } = await house(t)
+  const path = folder(t)
+  await imported(here(path), lines.split('\n').slice(0, 2).join('\n'))
+  const app = await build(t, { path, env: withSecret })
+  await register(app, 'ADA')
+  await app.close()
+  await t.rejects(imported(here(path), lines), { name: 'UsageError', message: /refused, for .*: user ada, session [0-9a-f-]{36}$/ })
+  t.strictSame(select(path, 'SELECT username FROM users ORDER BY username_key'), [{ username: 'ADA' }, { username: 'Bob' }])
+  t.strictSame(select(path, 'SELECT * FROM sessions'), [])
+})
+
+t.test('latchkey import of many refused rows → the first twenty by name, and how many more', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', , user = ''] = lines.split('\n')
+  const row = JSON.parse(user).user
+  const clashing = Array.from({ length: 22 }, (_, n) => JSON.stringify({ user: { ...row, id: `id-${n}`, username: `${row.username}-${n}` } }))
+  const path = folder(t)
+  await imported(here(path), [header, user].join('\n'))
+  await t.rejects(imported(here(path), [header, ...clashing].join('\n')), { message: /-0, .*-19 and 2 more$/ })
+})
+
+t.test('latchkey import into a database with signing keys of its own, or under another secret → refused in one line, and nothing is written', async (t) => {
+  const { lines } = await house(t)
+  const path = folder(t)
+  const app = await build(t, { path, env: withSecret })
+  await app.close()
+  await t.rejects(imported(here(path), lines), { name: 'ImportError', message: /signing keys of its own/ })
+  t.strictSame(select(path, 'SELECT id FROM users'), [])
+
+  const other = folder(t)
+  await t.rejects(imported({ ...here(other), LATCHKEY_SECRET: 'k3v9Qw7xTz1mB5nR8sY2uC6pL0dF4gHj' }, lines), { name: 'ImportError', message: /^LATCHKEY_SECRET: / })
+  t.strictSame(select(other, 'SELECT kid FROM signing_keys'), [])
+})
+
+t.test('latchkey import of what is no export → refused in one line that names the line; what came before it stays, and the whole can be imported after', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', key = '', ...rest] = lines.trim().split('\n')
+  for (const nothing of ['', 'x', '{}', '[1]', header.replace('"version":1', '"version":2'), key]) {
+    await t.rejects(imported(here(folder(t)), nothing), { name: 'ImportError', message: /^line 1: expected the header/ }, nothing)
+  }
+  const path = folder(t)
+  const user = rest.find((line) => line.startsWith('{"user"')) ?? ''
+  const bad = ['{', '{}', 'null', '{"user":{}}', user.replace('"id":', '"ident":'), user.replace('"emailVerified":false', '"emailVerified":"no"'), '{"password":"x"}', '{"user":{},"session":{}}']
+  for (const line of bad) {
+    await t.rejects(imported(here(path), [header, key, line].join('\n')), { name: 'ImportError', message: /^line 3: expected a signing key, a user or a session/ }, line)
+  }
+  await imported(here(path), lines)
+  t.equal(select(path, 'SELECT id FROM users').length, 2)
+})
+
+t.test('latchkey export and import of more than a page → all of it, with how far it is on standard error', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', , user = ''] = lines.split('\n')
+  const row = JSON.parse(user).user
+  const users = Array.from({ length: 1_201 }, (_, n) => JSON.stringify({ user: { ...row, id: `id-${String(n).padStart(4, '0')}`, username: `u${n}`, usernameKey: `u${n}`, email: null, emailKey: null } }))
+  const [path, told] = [folder(t), [] as string[]]
+  t.strictSame(await imported(here(path), [header, ...users].join('\n'), told), ['1201 added, 0 there already, 0 refused'])
+  t.equal(told.at(-1), '1201 rows imported')
+  const again = await exported(here(path), told)
+  t.strictSame(again.trim().split('\n'), [header, ...users])
+  t.equal(told.at(-1), '1201 rows exported')
+})
+
+t.test('latchkey export to a reader that is slow → waits for it', async (t) => {
+  const { lines } = await house(t)
+  const path = folder(t)
+  await imported(here(path), lines)
+  const output = new PassThrough({ highWaterMark: 1 })
+  const done = run(['export'], terminal([], { env: here(path), output }))
+  await once(output, 'readable')
+  t.equal((await Promise.race([done.then(() => 'done'), new Promise((resolve) => setTimeout(resolve, 50, 'waits'))])), 'waits')
+  output.resume()
+  await done
+})
+
+t.test('latchkey migrate → the tables are made, once; --check only looks', async (t) => {
+  const path = folder(t)
+  const migrate = async (...args: string[]) => {
+    const printed: string[] = []
+    await run(['migrate', ...args], terminal(printed, { env: here(path) }))
+    return printed
+  }
+  await t.rejects(migrate('--check'), { name: 'UsageError', message: 'migrations are missing; latchkey migrate makes them' })
+  t.strictSame(await migrate(), ['the tables are up to date; migrations made: 1'])
+  t.strictSame(await migrate(), ['the tables are up to date'])
+  t.strictSame(await migrate('--check'), ['the tables are up to date'])
+  t.strictSame(select(path, 'SELECT id FROM users'), [])
+})
