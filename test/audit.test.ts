@@ -4,7 +4,8 @@ import { auditEvents } from '../src/audit.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { isProblem, select, sql } from './fixtures/accounts.ts'
 import { bearer, build, fakeClock, folder, login, PASSWORD, post, refresh, register, registerAndLogin, settings, tryLogin } from './fixtures/app.ts'
-import { commandLine } from './fixtures/commands.ts'
+import { commandLine, exported, imported } from './fixtures/commands.ts'
+import { dataIn } from './fixtures/database.ts'
 import { decode } from './fixtures/forge.ts'
 import { captureLog } from './fixtures/refresh.ts'
 import { exchange } from './fixtures/socket.ts'
@@ -175,6 +176,10 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.strictSame(rotated, { ...by('signing_key_rotated', { kid, alg, activeFrom }), user_id: null })
   t.strictSame(await shown('keys', 'revoke', kid), [{ ...by('signing_key_revoked', { kid }), user_id: null }])
   t.strictSame(await shown('keys', 'list'), [])
+
+  const env = dataIn(path)
+  const [row] = await recorded(async () => await imported(env, await exported(env)))
+  t.match(row, { event: 'data_imported', user_id: null, details: /^{"added":0,"known":\d+,"refused":0}$/ })
 })
 
 t.test('a start and an end → sys_startup, sys_shutdown, of nobody', async (t) => {

@@ -1,12 +1,11 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
 import { build, folder, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
 import { select, sql, tokensAnswer } from './fixtures/accounts.ts'
-import { terminal } from './fixtures/commands.ts'
+import { exported, imported, terminal } from './fixtures/commands.ts'
 import { dataIn } from './fixtures/database.ts'
 import { SECRET } from './fixtures/postgres.ts'
 
@@ -17,21 +16,6 @@ const withSecret = { LATCHKEY_SECRET: SECRET }
 const here = (path: string) => ({ ...dataIn(path), ...withSecret })
 /** A SQLite file, whatever the suite is about. */
 const inFile = (path: string) => ({ DATABASE_URL: `file:${join(path, 'latchkey.db')}`, ...withSecret })
-
-async function exported (env: NodeJS.ProcessEnv, told: string[] = []): Promise<string> {
-  const output = new PassThrough()
-  const written = text(output)
-  await run(['export'], terminal([], { env, output, tell: (line) => told.push(line) }))
-  output.end()
-  return await written
-}
-
-/** Resolves with what the command printed. */
-async function imported (env: NodeJS.ProcessEnv, lines: string, told: string[] = []): Promise<string[]> {
-  const printed: string[] = []
-  await run(['import'], terminal(printed, { env, input: Readable.from([lines]), tell: (line) => told.push(line) }))
-  return printed
-}
 
 /** A service in a SQLite file with two users, one of them logged in; its export. */
 async function house (t: Test) {
