@@ -178,7 +178,7 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.strictSame(await shown('keys', 'list'), [])
 
   const env = dataIn(path)
-  const [row] = await recorded(async () => await imported(env, await exported(env)))
+  const [row] = await recorded(async () => await imported(env, await exported(env), { now: clock.now }))
   t.match(row, { event: 'data_imported', user_id: null, details: /^{"added":0,"known":\d+,"refused":0}$/ })
 })
 

@@ -114,10 +114,12 @@ t.test('latchkey export and import of more than a page → all of it, with how f
   const [header = '', , user = ''] = lines.split('\n')
   const row = JSON.parse(user).user
   const users = Array.from({ length: 1_201 }, (_, n) => JSON.stringify({ user: { ...row, id: `id-${String(n).padStart(4, '0')}`, username: `u${n}`, usernameKey: `u${n}`, email: null, emailKey: null } }))
-  const [path, told] = [folder(t), [] as string[]]
-  t.strictSame(await imported(here(path), [header, ...users].join('\n'), told), ['1201 added, 0 there already, 0 refused'])
+  const path = folder(t)
+  const told: string[] = []
+  const tell = (line: string) => told.push(line)
+  t.strictSame(await imported(here(path), [header, ...users].join('\n'), { tell }), ['1201 added, 0 there already, 0 refused'])
   t.equal(told.at(-1), '1201 rows imported')
-  const again = await exported(here(path), told)
+  const again = await exported(here(path), { tell })
   t.strictSame(again.trim().split('\n'), [header, ...users])
   t.equal(told.at(-1), '1201 rows exported')
 })
