@@ -15,7 +15,7 @@ RUN npm run build \
 RUN chmod 0755 dist/src/cli.js
 
 FROM node:22-bookworm-slim
-# A file given by its path alone is on the volume; PostgreSQL needs no folder.
+# Reached from outside, its data on the volume; with PostgreSQL nothing is written there.
 ENV NODE_ENV=production \
   HOST=0.0.0.0 \
   PORT=3000 \

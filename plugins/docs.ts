@@ -58,7 +58,8 @@ async function docs (app: FastifyInstance, { show }: { show: boolean }) {
       const all = schema.tags?.includes('Health') ? problems : problems.concat('too_many_requests')
       return { schema: { ...schema, response: Object.assign({}, response, problemResponses(all)) }, url }
     },
-    transformObject: (document) => 'openapiObject' in document ? completeContract(document.openapiObject) : document.swaggerObject,
+    // The other half of the type is for Swagger 2.0.
+    transformObject: (document) => completeContract((document as Extract<typeof document, { openapiObject: object }>).openapiObject),
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json['$id']) }
   })

@@ -8,7 +8,7 @@ interface Contract {
 interface Operation {
   tags?: string[]
   requestBody?: { required?: boolean, content: Record<string, { schema: { $ref?: string } }> }
-  responses?: Record<string, { headers?: Record<string, object> }>
+  responses: Record<string, { headers?: Record<string, object> }>
 }
 
 const count = (description: string) => ({ description, schema: { type: 'integer', format: 'int32', minimum: 0, maximum: 999_999_999 } })
@@ -37,7 +37,7 @@ export function completeContract<T extends object> (contract: T): T {
   if (components) components.headers = { ...limited, ...allowOrigin }
   for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
     const headers = references({ ...(isLimited(operation) && limited), ...allowOrigin })
-    for (const response of Object.values(operation.responses ?? {})) response.headers = { ...response.headers, ...headers }
+    for (const response of Object.values(operation.responses)) response.headers = { ...response.headers, ...headers }
     const { requestBody } = operation
     if (requestBody?.content['application/json']?.schema.$ref === '#/components/schemas/RefreshRequest') requestBody.required = false
   }

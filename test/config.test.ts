@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import t from 'tap'
 import { type Config, ConfigError, envName, loadConfig } from '../src/config.ts'
+import { shownAddress } from '../src/config/database.ts'
 import { Settings } from '../src/config/settings.ts'
 import { folder } from './fixtures/app.ts'
 
@@ -298,4 +299,9 @@ t.test('without an environment given → that of the process, and .env where it 
   rmSync('.env')
   mkdirSync('.env')
   t.throws(() => loadConfig(), new ConfigError('.env: expected a file that can be read'))
+})
+
+t.test('a database as it is shown to people → its path, or its server and name without the user, the password and the parameters', async (t) => {
+  t.equal(shownAddress({ path: '/var/lib/latchkey.db' }), '/var/lib/latchkey.db')
+  t.equal(shownAddress({ url: 'postgres://ada:sentinel@db.example:5433/latchkey?password=sentinel' }), 'postgres://db.example:5433/latchkey')
 })

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { parse } from 'yaml'
 import { isProblem } from '../fixtures/accounts.ts'
 import { build, registerAndLogin, getPrivate } from '../fixtures/app.ts'
 
@@ -24,15 +23,6 @@ t.test('GET /docs, and what it is made of → 200, under a policy that lets this
     t.match(headers, { 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' })
     if (/html/.test(String(headers['content-type']))) t.notMatch(body, /(src|href)="(https?:)?\/\//, 'nothing comes from elsewhere')
   }
-})
-
-t.test('GET /openapi.json and /openapi.yaml → 200, one and the same contract', async (t) => {
-  const [json, yaml] = [await app.inject('/openapi.json'), await app.inject('/openapi.yaml')]
-  t.match(json, { statusCode: 200, headers: { 'content-type': 'application/json; charset=utf-8' } })
-  t.match(yaml, { statusCode: 200, headers: { 'content-type': 'application/yaml; charset=utf-8' } })
-  t.strictSame(parse(yaml.body), json.json())
-  t.match(json.json(), { openapi: '3.1.0', info: { title: 'Latchkey' }, servers: [{ url: '/' }] })
-  t.notMatch(json.body, /"\/(docs|openapi)/, 'which does not list itself')
 })
 
 t.test('LATCHKEY_DOCS=off → 404 for all of it, and the service works as ever: 200', async (t) => {

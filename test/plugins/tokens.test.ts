@@ -6,13 +6,13 @@ import { decode } from '../fixtures/forge.ts'
 const path = folder(t)
 const clock = fakeClock()
 const app = await build(t, { path, now: clock.now, env: { LATCHKEY_METRICS: '127.0.0.1:0' } })
-let seen = 0
+const seen = new Set()
 
 /** The events since this was asked last, in the order in which they were recorded; those of one moment by their names. */
 function events () {
-  const fresh = select(path, 'SELECT event, user_id, session_id, ip FROM audit_events WHERE rowid > ? ORDER BY at, event', seen)
-  seen += fresh.length
-  return fresh
+  const fresh = select(path, 'SELECT id, event, user_id, session_id, ip FROM audit_events ORDER BY at, event').filter(({ id }) => !seen.has(id))
+  for (const { id } of fresh) seen.add(id)
+  return fresh.map(({ id, ...event }) => event)
 }
 
 async function counted (metric: string, labels = '') {
