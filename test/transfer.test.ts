@@ -1,12 +1,11 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
 import { build, folder, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
 import { select, sql, tokensAnswer } from './fixtures/accounts.ts'
-import { terminal } from './fixtures/commands.ts'
+import { exported, imported, terminal } from './fixtures/commands.ts'
 import { dataIn } from './fixtures/database.ts'
 import { SECRET } from './fixtures/postgres.ts'
 
@@ -17,21 +16,6 @@ const withSecret = { LATCHKEY_SECRET: SECRET }
 const here = (path: string) => ({ ...dataIn(path), ...withSecret })
 /** A SQLite file, whatever the suite is about. */
 const inFile = (path: string) => ({ DATABASE_URL: `file:${join(path, 'latchkey.db')}`, ...withSecret })
-
-async function exported (env: NodeJS.ProcessEnv, told: string[] = []): Promise<string> {
-  const output = new PassThrough()
-  const written = text(output)
-  await run(['export'], terminal([], { env, output, tell: (line) => told.push(line) }))
-  output.end()
-  return await written
-}
-
-/** Resolves with what the command printed. */
-async function imported (env: NodeJS.ProcessEnv, lines: string, told: string[] = []): Promise<string[]> {
-  const printed: string[] = []
-  await run(['import'], terminal(printed, { env, input: Readable.from([lines]), tell: (line) => told.push(line) }))
-  return printed
-}
 
 /** A service in a SQLite file with two users, one of them logged in; its export. */
 async function house (t: Test) {
@@ -130,10 +114,12 @@ t.test('latchkey export and import of more than a page → all of it, with how f
   const [header = '', , user = ''] = lines.split('\n')
   const row = JSON.parse(user).user
   const users = Array.from({ length: 1_201 }, (_, n) => JSON.stringify({ user: { ...row, id: `id-${String(n).padStart(4, '0')}`, username: `u${n}`, usernameKey: `u${n}`, email: null, emailKey: null } }))
-  const [path, told] = [folder(t), [] as string[]]
-  t.strictSame(await imported(here(path), [header, ...users].join('\n'), told), ['1201 added, 0 there already, 0 refused'])
+  const path = folder(t)
+  const told: string[] = []
+  const tell = (line: string) => told.push(line)
+  t.strictSame(await imported(here(path), [header, ...users].join('\n'), { tell }), ['1201 added, 0 there already, 0 refused'])
   t.equal(told.at(-1), '1201 rows imported')
-  const again = await exported(here(path), told)
+  const again = await exported(here(path), { tell })
   t.strictSame(again.trim().split('\n'), [header, ...users])
   t.equal(told.at(-1), '1201 rows exported')
 })
