@@ -6,6 +6,9 @@ import { type Terminal, UsageError } from './commands/terminal.ts'
 import { addTransferCommands } from './commands/transfer.ts'
 import { addUserCommands } from './commands/users.ts'
 
+/** The id of a key may begin with a hyphen, and is no option for that. */
+const KEY_ID = /^-[\w-]{42}$/
+
 /**
  * The command line. It opens the same database as the service, which may run meanwhile.
  * @param args without the program's own name
@@ -22,7 +25,7 @@ export async function run (args: string[], terminal: Terminal): Promise<void> {
   addMigrateCommand(program, terminal)
   addTransferCommands(program, terminal)
   try {
-    await program.parseAsync(args, { from: 'user' })
+    await program.parseAsync(args.flatMap((arg) => KEY_ID.test(arg) ? ['--', arg] : [arg]), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode !== 0) throw new UsageError(usage(error))

@@ -83,7 +83,9 @@ t.test('keys', async (t) => {
 
   t.test('keys revoke of an unknown or a revoked key → says so', async (t) => {
     const { latchkey } = await serviceAndCommands(t)
-    await t.rejects(latchkey('keys', 'revoke', 'nothing'), { name: 'UsageError', message: /no such key/ })
+    for (const kid of ['nothing', `-${'x'.repeat(42)}`, `-h${'x'.repeat(41)}`, `--${'x'.repeat(41)}`]) {
+      await t.rejects(latchkey('keys', 'revoke', kid), { name: 'UsageError', message: /no such key/ }, kid)
+    }
   })
 })
 
