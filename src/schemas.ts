@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { keyPairAlgorithms } from './algorithms.ts'
 import { catalogue, type Code, codes, fieldCodes } from './errors.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
@@ -103,7 +104,7 @@ export const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health
 const Jwk = Type.Object({
   kid: Base64url('RFC 7638 thumbprint.'),
   kty: enumOf(['EC', 'OKP', 'RSA'], 'The family of the key.'),
-  alg: enumOf(['ES256', 'EdDSA', 'RS256'], 'The one algorithm of this key.'),
+  alg: enumOf([...keyPairAlgorithms], 'The one algorithm of this key.'),
   use: Type.Literal('sig'),
   crv: Type.Optional(Base64url('The curve.')),
   x: Type.Optional(Base64url('First coordinate.')),
