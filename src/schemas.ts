@@ -88,7 +88,7 @@ export const User = Type.Object({
 export const Session = Type.Object({
   id: Id('The `sid` of the session\'s tokens.'),
   created_at: Time('The login.'),
-  last_used_at: Time('The last refresh, or the login.'),
+  last_used_at: Time('The last refresh that gave a new refresh token, or the login.'),
   expires_at: Time('When it ends unless it is refreshed before.'),
   ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
   user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
