@@ -1,8 +1,8 @@
-import { type KeyPairAlgorithm, ofSharedSecret } from './algorithms.ts'
+import { ofSharedSecret } from './algorithms.ts'
 import type { Config } from './config.ts'
 import type { SigningKey, Store } from './db/open.ts'
 import { ANNOUNCEMENT, publishedAt, signerAt } from './key-life.ts'
-import { createSigningKey, privatePem, publicPem, rewrap, secretOf, unwrap } from './keys.ts'
+import { algorithmOf, createSigningKey, privatePem, publicPem, rewrap, secretOf, unwrap } from './keys.ts'
 import type { Secrets } from './secrets.ts'
 import { sharedKeys } from './shared-keys.ts'
 import { makeReady, type TokenKey } from './token-key.ts'
@@ -93,8 +93,7 @@ async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencie
 /** A stored key made ready. */
 function load (row: SigningKey, secrets: Secrets, settings: Settings) {
   const { kid, publicJwk, activeFrom, revokedAt } = row
-  // Only the algorithms of key pairs are ever written to this column.
-  const alg = row.alg as KeyPairAlgorithm
+  const alg = algorithmOf(row)
   const ready = makeReady({ kid, alg, signWith: privatePem(unwrap(row, secretOf(row, secrets))), verifyWith: publicPem(row) }, settings)
   return { ...ready, activeFrom, revokedAt, jwk: { ...JSON.parse(publicJwk), kid, alg, use: 'sig' } }
 }

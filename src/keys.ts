@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
-import type { KeyPairAlgorithm } from './algorithms.ts'
+import { type KeyPairAlgorithm, keyPairAlgorithms } from './algorithms.ts'
 import { ConfigError } from './config.ts'
 import type { SigningKey } from './db/open.ts'
 import type { SecretKeys, Secrets } from './secrets.ts'
@@ -72,11 +72,27 @@ export function rewrap (key: SigningKey, from: SecretKeys, to: SecretKeys): Pick
   return { kid: key.kid, encryptedKey: wrap(unwrap(key, from), key.kid, to), keyId: to.id }
 }
 
+/**
+ * The algorithm of a stored key.
+ * @throws ConfigError unless it is of a key pair: what is published must never be taken for a shared secret.
+ */
+export function algorithmOf (key: SigningKey): KeyPairAlgorithm {
+  const found = keyPairAlgorithms.find((one) => one === key.alg)
+  if (found === undefined) throw altered(key)
+  return found
+}
+
+function altered ({ kid }: SigningKey): ConfigError {
+  return new ConfigError(`DATABASE_URL: signing key ${kid} was altered; restore a backup, or revoke it with latchkey keys revoke`)
+}
+
 /** PKCS #8 bytes as PEM, which the JWT library reads. */
 export function privatePem (der: Buffer): string {
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' }).toString()
 }
 
+/** @throws ConfigError unless it belongs to the `kid`, and so to the private half, which is bound to that. */
 export function publicPem (key: SigningKey): string {
+  if (createHash('sha256').update(key.publicJwk).digest('base64url') !== key.kid) throw altered(key)
   return createPublicKey({ key: JSON.parse(key.publicJwk), format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
 }

@@ -103,6 +103,17 @@ t.test('a start on a key that was altered, or put in another\'s place → no sta
     await t.rejects(build(t, { path }), String(bad).slice(0, 8))
   }
   put(second)
+
+  const columns = { alg: ['HS256', 'none', 'ES384', ''], public_jwk: select(path, 'SELECT public_jwk FROM signing_keys WHERE kid <> ?', kid).map((row) => row['public_jwk']) }
+  for (const [column, values] of Object.entries(columns)) {
+    const [good] = select(path, `SELECT ${column} AS value FROM signing_keys WHERE kid = ?`, kid)
+    const write = (value: unknown) => sql(path, `UPDATE signing_keys SET ${column} = ? WHERE kid = ?`, value, kid)
+    for (const bad of values) {
+      write(bad)
+      await t.rejects(build(t, { path }), `${column} ${bad}`)
+    }
+    write(good?.['value'])
+  }
   t.ok(await build(t, { path }))
 })
 
