@@ -7,7 +7,7 @@ import { contractYaml } from './contract-yaml.ts'
 
 /** Writes openapi.yaml from the routes: `npm run openapi`. */
 const folder = mkdtempSync(join(tmpdir(), 'latchkey-'))
-const app = await build(loadConfig({ DATABASE_URL: `file:${join(folder, 'latchkey.db')}`, LOG_LEVEL: 'silent' }))
+const app = await build(loadConfig({ DATABASE_URL: `file:${join(folder, 'latchkey.db')}`, LOG_LEVEL: 'silent', LATCHKEY_SIMPLE_JWT: 'on' }))
 await app.ready()
 writeFileSync('openapi.yaml', contractYaml(app.swagger()))
 await app.close()

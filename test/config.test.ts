@@ -62,6 +62,8 @@ t.test('without any setting → the defaults', async (t) => {
     cookies: false,
     corsOrigins: [],
     docs: true,
+    simpleJwt: false,
+    simpleJwtPrefix: '/api/token',
     requestTimeout: 15_000,
     shutdownDelay: 1_000,
     auditRetention: 90 * 86_400_000
@@ -122,6 +124,8 @@ const good: Record<string, [string, Partial<Config>][]> = {
     ['http://localhost:5173 , https://[::1]:8443', { corsOrigins: ['http://localhost:5173', 'https://[::1]:8443'] }]
   ],
   LATCHKEY_DOCS: [['off', { docs: false }], ['on', {}]],
+  LATCHKEY_SIMPLE_JWT: [['on', { simpleJwt: true }], ['off', {}]],
+  LATCHKEY_SIMPLE_JWT_PREFIX: ['/token', '/auth/jwt', '/api/v1.2/token_pair', '/loginx', `/${'a'.repeat(99)}`].map((simpleJwtPrefix) => [simpleJwtPrefix, { simpleJwtPrefix }]),
   LATCHKEY_REQUEST_TIMEOUT: [['1s', { requestTimeout: 1_000 }], ['5m', { requestTimeout: 300_000 }]],
   LATCHKEY_SHUTDOWN_DELAY: [['0s', { shutdownDelay: 0 }], ['5m', { shutdownDelay: 300_000 }]],
   LATCHKEY_AUDIT_RETENTION: [['1h', { auditRetention: 3_600_000 }], ['3650d', { auditRetention: 3650 * 86_400_000 }]],
@@ -200,6 +204,11 @@ const bad: Record<string, string[]> = {
     'https://app.example.com:443', 'http://app.example.com:80', 'ftp://app.example.com', 'file:///app', 'https://bücher.example', 'https://a.example https://b.example', 'https://a.example,*'
   ],
   LATCHKEY_DOCS: [...notChoices, 'OFF', 'no'],
+  LATCHKEY_SIMPLE_JWT: [...notChoices, 'ON', '1'],
+  LATCHKEY_SIMPLE_JWT_PREFIX: [
+    ' ', '/', 'token', '/auth/jwt/', '//auth/jwt', '/auth//jwt', '/auth/:jwt', '/auth/*', '/auth/jwt?x', '/auth/jwt#x', '/a b', '/../auth', '/.well-known', '/%61uth', '/ünïcöde', `/${'a'.repeat(100)}`,
+    '/login', '/logout/all', '/docs/jwt', '/openapi.json'
+  ],
   LATCHKEY_REQUEST_TIMEOUT: [...notDurations, '0s', '999ms', '301s'],
   LATCHKEY_SHUTDOWN_DELAY: [...notDurations, '301s'],
   LATCHKEY_AUDIT_RETENTION: [...notDurations, '59m', '3651d'],

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { keyPairAlgorithms, sharedSecretAlgorithms } from '../algorithms.ts'
 import { choice, duration, integer, list, text, toggle } from './kinds.ts'
 import { databaseAddress } from './database.ts'
-import { DEFAULT_RATE_LIMITS, hostAndPort, origin, proxy, rateLimits, redisUrl } from './network.ts'
+import { DEFAULT_RATE_LIMITS, freePath, hostAndPort, origin, proxy, rateLimits, redisUrl } from './network.ts'
 import { checkSecret } from './weak-secrets.ts'
 
 /** No access token may outlive this, whatever LATCHKEY_ACCESS_TTL was when it was issued. */
@@ -56,6 +56,8 @@ export const Settings = Type.Object({
   cookies: toggle({ env: 'LATCHKEY_COOKIES', default: 'off', description: '`on` lets browsers keep the refresh token in a cookie that no script can read.' }),
   corsOrigins: list({ env: 'LATCHKEY_CORS_ORIGINS', default: '', description: 'Origins whose pages may call the service, comma-separated. With cookies they have to be of the same site.' }, origin),
   docs: toggle({ env: 'LATCHKEY_DOCS', default: 'on', description: '`off` takes `/docs` and `/openapi.*` away.' }),
+  simpleJwt: toggle({ env: 'LATCHKEY_SIMPLE_JWT', default: 'off', description: '`on` answers clients written for Simple JWT of Django, in its words.' }),
+  simpleJwtPrefix: text(freePath, { env: 'LATCHKEY_SIMPLE_JWT_PREFIX', default: '/api/token', description: 'Where those clients find it; `/refresh`, `/verify` and `/blacklist` are below.' }),
   requestTimeout: duration(['1s', '5m'], { env: 'LATCHKEY_REQUEST_TIMEOUT', default: '15s', description: 'A request that has not arrived whole by then is cut off with 408.' }),
   shutdownDelay: duration(['0s', '5m'], { env: 'LATCHKEY_SHUTDOWN_DELAY', default: '1s', description: 'After SIGTERM the service is unready for so long before it stops listening.' }),
   auditRetention: duration(['1h', '3650d'], { env: 'LATCHKEY_AUDIT_RETENTION', default: '90d', description: 'For so long audit events are kept.' }),
