@@ -8,7 +8,10 @@ const { stdin: input, stdout: output } = process
 const args = process.argv.slice(2)
 
 // Whoever reads may have enough, as `head` has; that is no failure.
-output.on('error', (error: NodeJS.ErrnoException) => error.code === 'EPIPE' ? process.exit(exitCodes.done) : fail(error))
+output.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(exitCodes.done)
+  fail(new Refused(`the output cannot be written (${code})`))
+})
 
 run(args, { print: console.log, tell: console.error, input, output, styled: output.isTTY && output.hasColors() }).catch(fail)
 

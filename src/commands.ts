@@ -28,8 +28,9 @@ export async function run (args: string[], terminal: Terminal): Promise<void> {
   const program = new Command('latchkey')
     .description('Operate Latchkey. It reads the same settings as the service.')
     .version(version(), '-V, --version', 'Print the version')
-    .option('--json', 'print JSON: a document, or a line for each row')
+    .option('--json', 'Print JSON: a document, or a line for each row')
     .helpOption('-h, --help', 'Show what can be typed')
+    .helpCommand('help [command]', 'Show what can be typed')
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.print(text.trimEnd()), writeErr: () => {} })
@@ -42,6 +43,7 @@ export async function run (args: string[], terminal: Terminal): Promise<void> {
   }
 }
 
+/** In one line, and without the value of an option that nobody knows: it may be a password. */
 function usage ({ code, message }: CommanderError): string {
-  return code === 'commander.help' ? 'expected a command; latchkey --help lists them' : message.replace(/^error: /, '').replace('\n', ' ')
+  return code === 'commander.help' ? 'expected a command; latchkey --help lists them' : message.replace(/^error: /, '').replace('\n', ' ').replace(/(unknown option '[^=]+)=.*'/s, '$1\'')
 }

@@ -1,9 +1,9 @@
-import { styleText } from 'node:util'
-
 /** A thing as it is shown: JSON for programs, words for people. */
 export type Shown = Record<string, unknown>
 
 const GAP = '  '
+const BOLD = '\u001b[1m'
+const PLAIN = '\u001b[22m'
 
 /**
  * Lines up rows that come in batches. A column may get wider from one batch to the next, never narrower.
@@ -25,7 +25,7 @@ export function createTable (columns: string[], { styled }: { styled: boolean })
   /** To be asked for after the first batch, which says how wide it is. */
   function heading (): string {
     const text = line(columns.map((name) => name.toUpperCase()))
-    return styled ? styleText('bold', text) : text
+    return styled ? BOLD + text + PLAIN : text
   }
 
   return { heading, rows }

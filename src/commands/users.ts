@@ -57,8 +57,8 @@ async function * shownUsers (store: Store) {
 
 function shownUser (user: User) {
   return {
-    state: user.disabledAt === null ? 'active' : 'disabled',
     ...presentUser(user),
+    state: user.disabledAt === null ? 'active' : 'disabled',
     disabled_at: time(user.disabledAt),
     external_id: user.externalId,
     // It was stored as JSON.

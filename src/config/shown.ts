@@ -30,7 +30,7 @@ function faultOf (schema: Setting, value: string | undefined): string | null {
     return null
   } catch (error) {
     // `decode` throws nothing else.
-    return (error as ConfigError).message
+    return (error as ConfigError).message.replace(`${envName(schema)}: `, '')
   }
 }
 
