@@ -15,21 +15,23 @@ t.test('sessions list shows the live sessions of all, or of one account', async 
   const ada = await registerAndLogin(app)
   await latchkey('users', 'disable', 'ada')
   await latchkey('users', 'enable', 'ada')
+  clock.advance(1)
   const again = (await app.inject(agent)).json()
+  clock.advance(1)
   const eve = await registerAndLogin(app, 'eve')
   const lines = await latchkey('sessions', 'list')
   t.equal(lines.length, 3)
   t.match(lines[0], /^ID +USERNAME +LAST_USED_AT +IP +USER_AGENT$/)
-  t.match(lines[1], `${sidOf(again)}  ada       ${new Date(clock.now()).toISOString()}  127.0.0.1  a \ufffd31m browser`)
+  t.match(lines[1], `${sidOf(again)}  ada       ${new Date(clock.now() - 1).toISOString()}  127.0.0.1  a \ufffd31m browser`)
   t.match(lines[2], `${sidOf(eve)}  eve`)
   t.notMatch(lines.join(), sidOf(ada), 'what has ended is not shown')
 
   const [line = '', ...more] = await latchkey('sessions', 'list', '--user', 'ADA', '--json')
   t.strictSame(more, [])
   t.notMatch(line, /\p{Cc}/u)
-  const at = new Date(clock.now()).toISOString()
+  const at = new Date(clock.now() - 1).toISOString()
   t.strictSame(JSON.parse(line), {
-    id: sidOf(again), username: 'ada', created_at: at, last_used_at: at, expires_at: new Date(clock.now() + 14 * DAY).toISOString(), ip: '127.0.0.1', user_agent: 'a \u009b31m browser'
+    id: sidOf(again), username: 'ada', created_at: at, last_used_at: at, expires_at: new Date(clock.now() - 1 + 14 * DAY).toISOString(), ip: '127.0.0.1', user_agent: 'a \u009b31m browser'
   })
   clock.advance(14 * DAY)
   t.strictSame(await latchkey('sessions', 'list', '--json'), [], 'nor what has expired')
