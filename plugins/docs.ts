@@ -2,11 +2,11 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { readFileSync } from 'node:fs'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
 import { components, problemResponses } from '../src/schemas.ts'
 import { faultResponses, SIMPLE_JWT, simpleJwtComponents } from '../src/simple-jwt-schemas.ts'
+import { version } from '../src/version.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -80,10 +80,6 @@ async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean,
     const { contractYaml } = await import('../src/contract-yaml.ts')
     return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
   })
-}
-
-function version (): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 }
 
 export default fp(docs, { fastify: '5.x', name: 'docs' })

@@ -14,7 +14,7 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
-type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
+export type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
 
 const names = Object.values(Settings.properties).map(envName)
 
@@ -39,7 +39,7 @@ export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
 }
 
 /** The process's environment; a `.env` in the working directory fills in what it lacks. */
-function environment (): NodeJS.ProcessEnv {
+export function environment (): NodeJS.ProcessEnv {
   if (existsSync('.env')) {
     try {
       process.loadEnvFile('.env')
@@ -54,7 +54,8 @@ export function envName (setting: Setting): string {
   return String(setting['env'])
 }
 
-function decode (name: string, schema: Setting, value: string): unknown {
+/** @throws ConfigError */
+export function decode (name: string, schema: Setting, value: string): unknown {
   try {
     return Value.Decode(schema, value)
   } catch (error) {
