@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import type { Config } from '../src/config.ts'
 import { isOwnPage } from '../src/csrf.ts'
 import { fieldError } from '../src/errors.ts'
-import type { Tokens } from '../src/sessions.ts'
+import type { Tokens } from '../src/session-tokens.ts'
 import { presentTokens } from '../src/token-pair.ts'
 
 export type Transport = 'body' | 'cookie'

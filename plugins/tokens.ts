@@ -4,7 +4,7 @@ import type { AuditEventName } from '../src/audit.ts'
 import type { User } from '../src/db/open.ts'
 import { createLogin, type LoggedIn } from '../src/login.ts'
 import { createLoginAttempts, type LoginAttempts } from '../src/login-attempts.ts'
-import type { Refreshed } from '../src/sessions.ts'
+import type { Refreshed } from '../src/session-refresh.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { LoggedIn } from './login.ts'
 import { limitNames } from './rate-limits.ts'
-import type { Refreshed } from './sessions.ts'
+import type { Refreshed } from './session-refresh.ts'
 
 /** From half a millisecond to the longest that a client may wait (s). */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]

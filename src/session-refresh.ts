@@ -1,9 +1,27 @@
-import type { Rotation, Session, SessionState } from './db/open.ts'
-import { type Step, stepFor } from './refresh-table.ts'
-import type { PresentedToken, RefreshToken } from './refresh-tokens.ts'
-import type { SessionTokens, TokenRow } from './session-tokens.ts'
-import type { Dependencies, Refreshed } from './sessions.ts'
+import type { Config } from './config.ts'
+import type { Rotation, Session, SessionState, Store } from './db/open.ts'
+import { type Step, stepFor, type Windows } from './refresh-table.ts'
+import type { PresentedToken, RefreshToken, RefreshTokens } from './refresh-tokens.ts'
+import type { SessionTokens, TokenRow, Tokens } from './session-tokens.ts'
 import { Unavailable } from './unavailable.ts'
+
+export interface RefreshDependencies {
+  store: Store
+  refreshTokens: RefreshTokens
+  /** Id of the master secret that signs new refresh tokens. */
+  primaryKeyId: string
+  settings: Windows & Pick<Config, 'sessionIdle' | 'refreshRotation'>
+  now: () => number
+}
+
+/**
+ * What became of a refresh token; `elsewhere` when it came from another address than the last one that gave a new token.
+ * `keep`: without rotation the token stays what it is.
+ */
+export type Refreshed =
+  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'> | 'keep', session: Session, tokens: Tokens, elsewhere: boolean }
+  | { outcome: 'refused', step: 'unreadable' | 'ended' }
+  | { outcome: 'refused', step: 'reuse', session: Session }
 
 type Success = Extract<Refreshed, { outcome: 'refreshed' }>
 
@@ -13,7 +31,7 @@ interface Arrival {
 }
 
 /** What a refresh token gets, by the refresh table (docs/sessions.md). */
-export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, now }: Dependencies, tokensFor: SessionTokens) {
+export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, now }: RefreshDependencies, tokensFor: SessionTokens) {
   async function refresh (token: string, ip: string): Promise<Refreshed> {
     const time = now()
     const presented = refreshTokens.verify(token, time)

@@ -1,13 +1,26 @@
+import type { AccessToken, AccessTokens } from './access-tokens.ts'
 import type { Session, SessionState } from './db/open.ts'
-import type { RefreshToken } from './refresh-tokens.ts'
-import type { Dependencies, Tokens } from './sessions.ts'
+import type { RefreshToken, RefreshTokens } from './refresh-tokens.ts'
+
+export interface TokenDependencies {
+  accessTokens: AccessTokens
+  refreshTokens: RefreshTokens
+  now: () => number
+}
+
+export interface Tokens {
+  access: AccessToken
+  refresh: RefreshToken
+  /** Seconds for which the refresh token is good. */
+  refreshExpiresIn: number
+}
 
 /** A session's row and what its user adds to an access token. */
 export type TokenRow = Session & Pick<SessionState, 'claims' | 'externalId'>
 
 export type SessionTokens = ReturnType<typeof createSessionTokens>
 
-export function createSessionTokens ({ accessTokens, refreshTokens, now }: Pick<Dependencies, 'accessTokens' | 'refreshTokens' | 'now'>) {
+export function createSessionTokens ({ accessTokens, refreshTokens, now }: TokenDependencies) {
   /**
    * A fresh access token, and the row's newest refresh token unless the client keeps the one it has.
    * Undefined when the row's secret is configured no longer.

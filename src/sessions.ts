@@ -1,44 +1,16 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { AccessClaims, AccessToken, AccessTokens } from './access-tokens.ts'
+import type { AccessClaims } from './access-tokens.ts'
 import type { Config } from './config.ts'
-import type { Session, Store, User } from './db/open.ts'
-import type { Step, Windows } from './refresh-table.ts'
-import type { RefreshToken, RefreshTokens } from './refresh-tokens.ts'
-import { createRefresh } from './session-refresh.ts'
-import { createSessionTokens } from './session-tokens.ts'
+import type { Session, User } from './db/open.ts'
+import { createRefresh, type RefreshDependencies } from './session-refresh.ts'
+import { createSessionTokens, type TokenDependencies, type Tokens } from './session-tokens.ts'
 
-type Settings = Windows & Pick<Config, 'sessionIdle' | 'sessionMax' | 'refreshRotation'>
-
-export interface Dependencies {
-  store: Store
-  accessTokens: AccessTokens
-  refreshTokens: RefreshTokens
-  /** Id of the master secret that signs new refresh tokens. */
-  primaryKeyId: string
-  settings: Settings
-  now: () => number
-}
+export type Dependencies = RefreshDependencies & TokenDependencies & { settings: Pick<Config, 'sessionMax'> }
 
 export interface Client {
   ip: string
   userAgent: string
 }
-
-export interface Tokens {
-  access: AccessToken
-  refresh: RefreshToken
-  /** Seconds for which the refresh token is good. */
-  refreshExpiresIn: number
-}
-
-/**
- * What became of a refresh token; `elsewhere` when it came from another address than the last one that gave a new token.
- * `keep`: without rotation the token stays what it is.
- */
-export type Refreshed =
-  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'> | 'keep', session: Session, tokens: Tokens, elsewhere: boolean }
-  | { outcome: 'refused', step: 'unreadable' | 'ended' }
-  | { outcome: 'refused', step: 'reuse', session: Session }
 
 export interface Opened {
   sessionId: string

@@ -1,11 +1,12 @@
+import type { StaticDecode } from '@sinclair/typebox'
 import { leastSecretBytes, ofSharedSecret } from '../algorithms.ts'
-import type { Config } from '../config.ts'
+import type { Settings } from './settings.ts'
 
 /** Who verifies with the shared secret must not thereby have the one from which all else follows. */
 export const SECRET_OF_ITS_OWN = 'LATCHKEY_HS_SECRET: expected a secret of its own and its fallbacks, none that is a master secret or a pepper too'
 
 /** What LATCHKEY_HS_SECRET and its fallbacks must not be, each with its line for the terminal. */
-export function sharedSecretContradictions (config: Config): [boolean, string][] {
+export function sharedSecretContradictions (config: StaticDecode<typeof Settings>): [boolean, string][] {
   const { algorithm, hsSecret, hsSecretFallbacks, secret, secretFallbacks, passwordPepper, passwordPepperFallbacks } = config
   const least = ofSharedSecret(algorithm) ? leastSecretBytes[algorithm] : 0
   const others = [secret, ...secretFallbacks, passwordPepper, ...passwordPepperFallbacks]
