@@ -1,8 +1,5 @@
-import { v7 as uuidv7 } from 'uuid'
-import type { User } from '../src/db/open.ts'
-import { canonical, emailKey } from '../src/identity.ts'
 import { answer, bodyProblems, problems, ref, Registration, type Routes, User as UserSchema } from '../src/schemas.ts'
-import { presentUser } from '../src/users.ts'
+import { newUser, presentUser } from '../src/users.ts'
 
 const schema = {
   operationId: 'register',
@@ -30,7 +27,7 @@ export const register: Routes<Options> = async (app, { open }) => {
       const slot = app.passwords.reserve('other')
       if (slot === undefined) return reply.problem('overloaded')
       try {
-        const user = newUser(body, await app.passwords.hash(body.password), now())
+        const user = newUser({ ...body, passwordHash: await app.passwords.hash(body.password) }, now())
         if (await store.insertUser(user)) {
           await request.audit('user_created', { userId: user.id })
           return reply.code(201).send(presentUser(user))
@@ -40,24 +37,4 @@ export const register: Routes<Options> = async (app, { open }) => {
         slot.release()
       }
     })
-}
-
-function newUser ({ username, email }: { username: string, email?: string | null }, passwordHash: string, now: number): User {
-  return {
-    id: uuidv7({ msecs: now }),
-    username: username.normalize('NFKC'),
-    // A name with an @ is the account's own address, and is compared as one.
-    usernameKey: emailKey(username) ?? canonical(username),
-    email: email ?? null,
-    emailKey: emailKey(email ?? '') ?? null,
-    emailVerified: false,
-    passwordHash,
-    claims: '{}',
-    externalId: null,
-    sessionEpoch: 0,
-    keptSession: null,
-    disabledAt: null,
-    createdAt: now,
-    lastLoginAt: null
-  }
 }

@@ -1,7 +1,37 @@
 import type { Static } from '@sinclair/typebox'
+import { v7 as uuidv7 } from 'uuid'
 import type { Store, User } from './db/open.ts'
-import { loginKey } from './identity.ts'
+import { canonical, emailKey, loginKey } from './identity.ts'
 import type { User as UserSchema } from './schemas.ts'
+
+interface NewUser {
+  username: string
+  email?: string | null | undefined
+  passwordHash: string
+  /** JSON, as `parseClaims` gives it. */
+  claims?: string
+}
+
+/** The row of a new account; its names are known to be good. */
+export function newUser ({ username, email, passwordHash, claims = '{}' }: NewUser, now: number): User {
+  return {
+    id: uuidv7({ msecs: now }),
+    username: username.normalize('NFKC'),
+    // A name with an @ is the account's own address, and is compared as one.
+    usernameKey: emailKey(username) ?? canonical(username),
+    email: email ?? null,
+    emailKey: emailKey(email ?? '') ?? null,
+    emailVerified: false,
+    passwordHash,
+    claims,
+    externalId: null,
+    sessionEpoch: 0,
+    keptSession: null,
+    disabledAt: null,
+    createdAt: now,
+    lastLoginAt: null
+  }
+}
 
 /** What a user may see of their account. */
 export function presentUser (user: User): Static<typeof UserSchema> {

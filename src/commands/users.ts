@@ -4,6 +4,7 @@ import type { Store, User } from '../db/open.ts'
 import { pages } from '../pages.ts'
 import { findUserByName } from '../users.ts'
 import { record, type Service, type Terminal, UsageError, withService } from './terminal.ts'
+import { addUserImportCommand } from './users-import.ts'
 
 export function addUserCommands (program: Command, terminal: Terminal) {
   const users = program.command('users').description('The accounts')
@@ -36,6 +37,8 @@ export function addUserCommands (program: Command, terminal: Terminal) {
       await record(service, 'user_updated', { userId: id, details: { claims: parsed.claims } })
       return `${username} has the claims ${parsed.claims} from the next login or refresh on`
     }))
+
+  addUserImportCommand(users, terminal)
 }
 
 /** @throws UsageError */
