@@ -49,7 +49,7 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
     const { step, state } = await judge(presented, time)
     if (state === undefined) return { outcome: 'refused', step: 'ended' }
     if (step === 'reuse') return await endReused(state, time)
-    if (step === 'replay' || step === 'recover') return succeed('replay', state, { elsewhere: state.ip !== ip })
+    if (step === 'replay' || step === 'recover') return succeed(step, state, { elsewhere: step === 'replay' && state.ip !== ip })
     return succeed('keep', state, { refresh })
   }
 

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { rotateKey } from '../src/key-rotation.ts'
 import { build, fakeClock, folder, login, PASSWORD, register, settings } from './fixtures/app.ts'
 import { sql } from './fixtures/accounts.ts'
-import { djangoUsers, startDjango, withDjango } from './fixtures/django.ts'
+import { djangoUsers, startDjango, withDjango } from './fixtures/django-service.ts'
 import { decode, secretsOf } from './fixtures/forge.ts'
 
 /** Both sides of the comparison are asked over HTTP, by the same code. */

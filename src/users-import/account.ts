@@ -34,32 +34,35 @@ const nameFaults = {
 
 /** The account that an import makes; `now` in milliseconds. */
 export function accountOf (incoming: Incoming, now: number): Mapped {
-  const { username, externalId } = incoming
   const { email, without } = addressOf(incoming)
-  const fault = usernameFault(username, email)
-  const nameFault = fault === 'format' && username.includes('@') ? 'not_own' : fault
   const hash = readForeignHash(incoming.passwordHash)
   const claims = parseClaims(JSON.stringify(incoming.claims))
-  const times = { createdAt: moment(incoming.createdAt), lastLoginAt: moment(incoming.lastLoginAt) }
+  const [createdAt, lastLoginAt] = [moment(incoming.createdAt), moment(incoming.lastLoginAt)]
 
   const reasons = [
-    nameFault && nameFaults[nameFault],
+    nameReason(incoming.username, email),
     hash.outcome === 'refused' && hash.reason,
     claims.outcome === 'invalid' && `claims: ${claims.reason}`,
-    externalId !== null && !isId(externalId) && `id: 1 to ${LONGEST_ID} characters`,
-    Object.values(times).some(Number.isNaN) && 'a time: expected one such as 2026-01-31T12:00:00Z'
+    !isId(incoming.externalId) && `id: 1 to ${LONGEST_ID} characters`,
+    (Number.isNaN(createdAt) || Number.isNaN(lastLoginAt)) && 'a time: expected one such as 2026-01-31T12:00:00Z'
   ].filter((reason) => typeof reason === 'string')
   if (reasons.length > 0 || claims.outcome === 'invalid') return { reasons }
 
+  const passwordHash = hash.outcome === 'known' ? incoming.passwordHash : UNUSABLE
   const user: User = {
-    ...newUser({ username, email, passwordHash: hash.outcome === 'known' ? incoming.passwordHash : UNUSABLE, claims: claims.claims }, now),
+    ...newUser({ username: incoming.username, email, passwordHash, claims: claims.claims }, now),
     emailVerified: incoming.emailVerified && email !== undefined,
-    externalId,
+    externalId: incoming.externalId,
     disabledAt: incoming.disabled ? now : null,
-    createdAt: times.createdAt ?? now,
-    lastLoginAt: times.lastLoginAt
+    createdAt: createdAt ?? now,
+    lastLoginAt
   }
   return without === undefined ? { user } : { user, without }
+}
+
+function nameReason (username: string, email: string | undefined): string | undefined {
+  const fault = usernameFault(username, email)
+  return fault && nameFaults[fault === 'format' && username.includes('@') ? 'not_own' : fault]
 }
 
 /**
@@ -71,8 +74,8 @@ function addressOf ({ username, email }: Incoming): { email?: string, without?: 
   return emailFault(email) === undefined ? { email } : { without: 'its e-mail address is none by the rules here' }
 }
 
-function isId (id: string): boolean {
-  return id !== '' && id.length <= LONGEST_ID && id.isWellFormed() && !/\p{Cc}/u.test(id)
+function isId (id: string | null): boolean {
+  return id === null || (id !== '' && id.length <= LONGEST_ID && id.isWellFormed() && !/\p{Cc}/u.test(id))
 }
 
 /** NaN when it is no time since 1970. */

@@ -2,7 +2,9 @@ import { type Static, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
 import { streamArray } from 'stream-json/streamers/stream-array.js'
+import { verifier, type VerifierError } from 'stream-json/utils/verifier.js'
 import { ImportError } from '../transfer/import.ts'
 import { type Entry, faultOf, printable } from './entries.ts'
 
@@ -41,14 +43,30 @@ const users = TypeCompiler.Compile(User)
 export async function * readDump (bytes: AsyncIterable<Buffer>, options: DumpOptions): AsyncGenerator<Entry> {
   const stream = streamArray.withParserAsStream({ streamValues: false })
   // What fails ends `stream` with the error, and whoever reads it is told.
-  pipeline(Readable.from(bytes), stream).catch(() => {})
+  pipeline(Readable.from(verified(bytes)), stream).catch(() => {})
   let count = 0
   try {
     for await (const { value } of stream) yield entryOf(value, ++count, options)
   } catch (error) {
-    if (error instanceof ImportError) throw error
-    throw new ImportError(count === 0 ? 'expected the JSON array that manage.py dumpdata writes' : `after item ${count}: the JSON is damaged, or the file ends too soon`)
+    throw error instanceof ImportError ? error : new ImportError('expected the JSON array that manage.py dumpdata writes')
   }
+}
+
+/** The same bytes, each after it has been found to be JSON: the parser would not say where it is not. */
+async function * verified (bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const check = verifier.asStream().resume()
+  check.on('error', () => {})
+  const write = promisify((chunk: Buffer, done: (error: Error | null | undefined) => void) => { check.write(chunk, done) })
+  const end = promisify((done: (error?: Error | null) => void) => { check.end(done) })
+  for await (const chunk of bytes) {
+    await write(chunk).catch(damaged)
+    yield chunk
+  }
+  await end().catch(damaged)
+}
+
+function damaged ({ line, pos }: VerifierError): never {
+  throw new ImportError(`line ${line}, column ${pos}: the JSON is damaged, or the file ends too soon; expected what manage.py dumpdata writes`)
 }
 
 function entryOf (value: unknown, number: number, { model, claims }: DumpOptions): Entry {

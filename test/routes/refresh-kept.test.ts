@@ -30,7 +30,7 @@ async function next (t: Test, token: string, on: FastifyInstance = app): Promise
   return response.json()
 }
 
-const eventsOf = ({ refresh_token: token }: Pair) => log.filter(({ sessionId }) => sessionId === decode(token).payload['sid']).map(({ audit }) => audit)
+const eventsOf = ({ refresh_token: token }: Pick<Pair, 'refresh_token'>, lines = log) => lines.filter(({ sessionId }) => sessionId === decode(token).payload['sid']).map(({ audit }) => audit)
 
 t.test('POST /refresh without rotation → 200, the same refresh token, what is left of its life, and a fresh access token', async (t) => {
   const first = await newUser()
@@ -109,11 +109,13 @@ t.test('POST /refresh over a change of LATCHKEY_REFRESH_ROTATION, off and on aga
   await rotating.close()
 
   const keeping = await start(off)
+  const lines = captureLog(t, keeping, 'info')
   t.equal((await next(t, newest.refresh_token, keeping)).refresh_token, newest.refresh_token)
   for (const wait of [0, GRACE + 1]) {
     clock.advance(wait)
     t.equal((await next(t, lost, keeping)).refresh_token, successor.refresh_token, 'whose answer was lost gets it, however late in the day')
   }
+  t.strictSame(eventsOf({ refresh_token: lost }, lines), ['session_recovered'])
   isProblem(t, await refresh(keeping, old), 'invalid_refresh_token', 'a copy of an older token still ends its session')
   t.strictSame(await tokensAnswer(keeping, older), { access: 401, refresh: 401 })
   t.equal(rowOf(path, old)['revoked_reason'], 'reuse_detected')
