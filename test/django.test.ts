@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { rotateKey } from '../src/key-rotation.ts'
 import { build, fakeClock, folder, login, PASSWORD, register, settings } from './fixtures/app.ts'
@@ -46,6 +47,16 @@ async function serve (app: FastifyInstance, path: string): Promise<string> {
   }
   sql(path, 'UPDATE users SET disabled_at = ? WHERE username = ?', Date.now(), 'off')
   return await app.listen({ port: 0, host: '127.0.0.1' })
+}
+
+/** The settings that docs/django.md tells to make, with these parts of their values replaced. */
+function documented (replaced: Record<string, string>): Record<string, string> {
+  const [, block = ''] = /^SIMPLE_JWT = \{\n(.*?)^\}/ms.exec(readFileSync('docs/django.md', 'utf8')) ?? []
+  const settings = [...block.matchAll(/'(\w+)': '([^']+)'/g)].map(([, name = '', value = '']) => [name, value] as const)
+  return Object.fromEntries(settings.map(([name, value]) => {
+    const [from, to] = Object.entries(replaced).find(([from]) => value.startsWith(from)) ?? ['', '']
+    return [name, value.replace(from, to)]
+  }))
 }
 
 t.test('beside the real Simple JWT', withDjango, async (t) => {
@@ -138,15 +149,7 @@ t.test('a Django service with the real Simple JWT, under the settings of docs/dj
   const clock = fakeClock(Date.now())
   const app = await build(t, { path, env: { LATCHKEY_SIMPLE_JWT: 'on' }, now: clock.now })
   const latchkey = await serve(app, path)
-  const django = await startDjango(t, {
-    ALGORITHM: 'ES256',
-    JWK_URL: `${latchkey}/.well-known/jwks.json`,
-    ISSUER: 'http://localhost:3000',
-    AUDIENCE: 'latchkey',
-    USER_ID_CLAIM: 'user_id',
-    TOKEN_TYPE_CLAIM: 'token_type',
-    JTI_CLAIM: 'jti'
-  })
+  const django = await startDjango(t, documented({ 'https://auth.example.com/': `${latchkey}/`, 'https://auth.example.com': 'http://localhost:3000' }))
   const call = async (token?: string) => {
     const response = await fetch(`${django}/api/user/`, { headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } })
     return { status: response.status, body: await response.json() }
