@@ -67,7 +67,8 @@ export const simpleJwt: Routes = async (app) => {
     if (read.outcome === 'refused') return reply.refuseFields(read.errors)
     const refreshed = await request.refreshSession(read.fields.refresh)
     if (refreshed.outcome === 'refused') return reply.refuseToken(await app.inspectToken(read.fields.refresh))
-    return { access: refreshed.tokens.access.token, refresh: refreshed.tokens.refresh.token }
+    const { access, refresh: next } = refreshed.tokens
+    return { access: access.token, ...(next.token !== read.fields.refresh && { refresh: next.token }) }
   })
 
   app.post('/verify', { schema: verify }, async (request, reply) => {

@@ -32,7 +32,7 @@ export const Pair = Type.Object({
 
 export const Refreshed = Type.Object({
   access: Token('A fresh access token.'),
-  refresh: Token('The next refresh token.')
+  refresh: Type.Optional(Token('The next refresh token; absent where LATCHKEY_REFRESH_ROTATION is off.'))
 }, { $id: 'SimpleJwtRefreshed', additionalProperties: false })
 
 export const Nothing = Type.Object({}, { $id: 'SimpleJwtNothing', additionalProperties: false })

@@ -29,6 +29,16 @@ t.test('every link of the pages leads to a file, and to a heading, that is there
   for (const page of pages) t.same(links(page).filter((link) => !leadsSomewhere(page, link)), [], page)
 })
 
+t.test('docs/why.md: every row names tests, by titles that are there', async (t) => {
+  const rows = readFileSync('docs/why.md', 'utf8').split('\n').filter((line) => line.startsWith('| **'))
+  t.ok(rows.length > 20)
+  for (const row of rows) {
+    const proofs = [...row.matchAll(/\[([^\]]+)\]\(\.\.\/(test\/[^)]+\.test\.ts)\)/g)]
+    t.ok(proofs.length > 0, row)
+    for (const [, title = '', file = ''] of proofs) t.ok(readFileSync(file, 'utf8').includes(`t.test('${title.replaceAll("'", "\\'")}'`), `${file}: ${title}`)
+  }
+})
+
 t.test('docs/README.md lists every page', async (t) => {
   const listed = new Set(links('docs/README.md').map((link) => join('docs', link)))
   t.same(pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !listed.has(page)), [])
