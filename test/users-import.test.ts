@@ -46,9 +46,9 @@ const changedOfDump = [
   'item 14, pk 14, same-address: added without an e-mail address: another account has it'
 ]
 
-function tells (t: Test, { told, printed, error }: ImportRun, expected: { lines: string[], summary: string, error?: string }) {
-  t.strictSame(told.filter((line) => line.startsWith('item')).sort(), expected.lines.toSorted())
-  t.equal(told.at(-1), '20 entries read')
+function tells (t: Test, { told, read, printed, error }: ImportRun, expected: { lines: string[], summary: string, error?: string }) {
+  t.strictSame(told.sort(), expected.lines.toSorted())
+  t.equal(read, '20 entries read')
   t.strictSame(printed, [expected.summary])
   t.equal(error, expected.error)
 }
@@ -127,7 +127,7 @@ t.test('a file, compressed or not, and standard input, byte by byte → the same
   t.match(await runImport(path, ['-', '--from', 'django'], { input: byBytes(dump) }), { printed: [known] })
 
   const { told, error } = await importDjango(path, '--report', report)
-  t.strictSame({ told, error }, { told: ['20 entries read'], error: `5 refused; ${report} tells why` })
+  t.strictSame({ told, error }, { told: [], error: `5 refused; ${report} tells why` })
   t.strictSame(readFileSync(report, 'utf8').split('\n').sort(), ['', ...refusedOfDump])
   t.equal(statSync(report).mode & 0o777, 0o600)
   t.match(await importDjango(path, '--report', path), { error: /^--report: the file cannot be written: EISDIR/ })
@@ -174,7 +174,7 @@ t.test('--model: a user model of their own, whose users log in with their addres
   t.strictSame(printed, ['1 added, 0 there already, 5 refused'])
   t.match(told, [
     /^item 2: refused: pk: expected /, 'item 3, pk 3, : refused: username: it is empty', 'item 4, pk \ufffd[31m\ufffd, c@example.com: refused: id: 1 to 255 characters',
-    'item 5: refused: fields/password: expected string', 'item 6: refused: fields: expected object', '6 entries read'
+    'item 5: refused: fields/password: expected string', 'item 6: refused: fields: expected object'
   ])
 })
 
@@ -223,9 +223,10 @@ t.test('a name that somebody takes between the two tries of an import → refuse
 t.test('more accounts than a statement takes, some of them twice → the first of two, in one order on every database', async (t) => {
   const path = folder(t)
   const accounts = Array.from({ length: 1_203 }, (_, n) => ({ username: `user${n % 1_200}`, email: `mail${n % 1_201}@example.com`, external_id: String(n) }))
-  const { printed, told } = await given(path, 'ndjson', lines(...accounts))
+  const { printed, told, read } = await given(path, 'ndjson', lines(...accounts))
   t.strictSame(printed, ['1200 added, 0 there already, 3 refused'])
-  t.strictSame(told.map((line) => line.split(':')[0]), ['line 1201, user0', 'line 1202, user1', 'line 1203, user2', '1203 entries read'])
+  t.strictSame(told.map((line) => line.split(':')[0]), ['line 1201, user0', 'line 1202, user1', 'line 1203, user2'])
+  t.equal(read, '1203 entries read')
   t.strictSame(select(path, 'SELECT external_id FROM users WHERE username = ?', 'user1'), [{ external_id: '1' }])
 })
 
