@@ -3,6 +3,7 @@ import { type TransformDecodeError, Value } from '@sinclair/typebox/value'
 import { closest } from 'fastest-levenshtein'
 import { existsSync } from 'node:fs'
 import { Settings } from './config/settings.ts'
+import { sharedSecretContradictions } from './config/shared-secret.ts'
 
 type Values = StaticDecode<typeof Settings>
 
@@ -13,7 +14,7 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
-type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
+export type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
 
 const names = Object.values(Settings.properties).map(envName)
 
@@ -38,7 +39,7 @@ export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
 }
 
 /** The process's environment; a `.env` in the working directory fills in what it lacks. */
-function environment (): NodeJS.ProcessEnv {
+export function environment (): NodeJS.ProcessEnv {
   if (existsSync('.env')) {
     try {
       process.loadEnvFile('.env')
@@ -53,7 +54,8 @@ export function envName (setting: Setting): string {
   return String(setting['env'])
 }
 
-function decode (name: string, schema: Setting, value: string): unknown {
+/** @throws ConfigError */
+export function decode (name: string, schema: Setting, value: string): unknown {
   try {
     return Value.Decode(schema, value)
   } catch (error) {
@@ -79,7 +81,8 @@ function refuseContradictions (config: Config) {
     [accessTtl > sessionIdle, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
     [refreshRecovery > 0 && refreshGrace > refreshRecovery, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
     [config.cookies && !carriesCookies(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
-    [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
+    [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself'],
+    ...sharedSecretContradictions(config)
   ]
   const found = contradictions.find(([contradicts]) => contradicts)
   if (found) throw new ConfigError(found[1])

@@ -1,6 +1,8 @@
 import { ConfigError } from './config.ts'
 import { CannotOpen } from './db/cannot-open.ts'
+import { exitCodes } from './exit-codes.ts'
 import { ImportError } from './transfer/import.ts'
+import { Unavailable } from './unavailable.ts'
 
 /** What an operator can mend, by the code that Node or SQLite gives it. */
 const causes = new Map(Object.entries({
@@ -36,7 +38,17 @@ export function explain (error: unknown): unknown {
   const code = codeOf(error)
   // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.
   const cause = causes.get(code) ?? causes.get(code.split('_').slice(0, 2).join('_'))
-  return cause === undefined ? error : `latchkey: ${cause} (${code})`
+  if (cause !== undefined) return `latchkey: ${cause} (${code})`
+  return error instanceof Unavailable ? `latchkey: ${error.message}` : error
+}
+
+/** The exit code that tells a script what kind of thing went wrong. */
+export function exitCodeOf (error: unknown): number {
+  if (error instanceof ConfigError) return exitCodes.configuration
+  if (error instanceof CannotOpen || error instanceof Unavailable) return exitCodes.database
+  const [, setting] = /^latchkey: (DATABASE_URL|HOST|PORT): /.exec(String(explain(error))) ?? []
+  if (setting === undefined) return exitCodes.failed
+  return setting === 'DATABASE_URL' ? exitCodes.database : exitCodes.configuration
 }
 
 /** The code of an error, or of the one that it was made from. */

@@ -169,7 +169,11 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.strictSame(await shown('users', 'disable', 'operated'), [])
   t.strictSame(await shown('users', 'enable', 'operated'), [by('user_enabled')])
   t.strictSame(await shown('users', 'enable', 'operated'), [])
-  t.strictSame(await shown('users', 'claims', 'operated', '{"is_admin":true}'), [by('user_updated', { claims: '{"is_admin":true}' })])
+  t.strictSame(await shown('users', 'set-claims', 'operated', '{"is_admin":true}'), [by('user_updated', { claims: '{"is_admin":true}' })])
+
+  t.strictSame(await shown('users', 'set-email', 'operated', 'operated@example.com'), [by('user_updated', { emailVerified: false })])
+  t.strictSame(await shown('sessions', 'revoke', '--user', 'operated'), [by('session_revoked', { all: true })])
+  t.strictSame(await shown('users', 'delete', 'operated', '--yes'), [by('user_deleted')])
 
   const [rotated] = await shown('keys', 'rotate')
   const { kid, alg, activeFrom } = JSON.parse(String(rotated?.['details']))

@@ -79,7 +79,7 @@ t.test('direction: server → app → plugins, routes → rules → src/db', asy
 })
 
 t.test('the application is built by those who run it alone', async (t) => {
-  const builders = ['src/server.ts', 'src/openapi.ts']
+  const builders = ['src/serve.ts', 'src/whole-contract.ts']
   t.strictSame(breaking(({ from, to }) => to === 'src/app.ts' && !builders.includes(from)), [])
   t.strictSame(breaking(({ to }) => /^src\/(server|cli|openapi|write-docs)\.ts$/.test(to)), [], 'a program is imported by nobody')
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { build } from '../src/app.ts'
 import { ConfigError, loadConfig } from '../src/config.ts'
+import { exitCodes } from '../src/exit-codes.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { explain } from '../src/start-errors.ts'
 import { bearer, folder, PASSWORD } from './fixtures/app.ts'
@@ -107,30 +108,30 @@ t.teardown(() => occupied.close())
 // A server of TCP has an address of this form.
 const { port } = occupied.address() as { port: number }
 
-const failures: [string, NodeJS.ProcessEnv, RegExp][] = [
-  ['a misspelt setting', { LATCHKEY_ACESS_TTL: '5m' }, /LATCHKEY_ACESS_TTL: no such setting; did you mean LATCHKEY_ACCESS_TTL\?/],
-  ['a bad duration', { LATCHKEY_ACCESS_TTL: '15' }, /LATCHKEY_ACCESS_TTL: expected a duration from 5s to 24h, such as .*/],
-  ['a weak secret', { LATCHKEY_SECRET: 'sentinel' }, /LATCHKEY_SECRET: expected at least 32 random bytes .*/],
-  ['a file where the data folder is to be', { DATABASE_URL: `file:${at('file')}/latchkey.db` }, /DATABASE_URL: a part of the path is a file \(ENOTDIR\)/],
-  ['a data folder that nobody can make', { DATABASE_URL: 'file:/proc/latchkey/latchkey.db' }, /DATABASE_URL: the data folder cannot be .* \(\w+\)/],
-  ['a file that is no database', { DATABASE_URL: `file:${at('file')}`, LATCHKEY_SECRET: SECRET }, /DATABASE_URL: this file is no SQLite database \(SQLITE_NOTADB\)/],
-  ['a port in use', { PORT: String(port) }, /PORT: another process listens there already \(EADDRINUSE\)/],
-  ['a host that does not exist', { HOST: 'nowhere.invalid' }, /HOST: .* \((ENOTFOUND|EAI_AGAIN)\)/]
+const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = [
+  ['a misspelt setting', { LATCHKEY_ACESS_TTL: '5m' }, 'configuration', /LATCHKEY_ACESS_TTL: no such setting; did you mean LATCHKEY_ACCESS_TTL\?/],
+  ['a bad duration', { LATCHKEY_ACCESS_TTL: '15' }, 'configuration', /LATCHKEY_ACCESS_TTL: expected a duration from 5s to 24h, such as .*/],
+  ['a weak secret', { LATCHKEY_SECRET: 'sentinel' }, 'configuration', /LATCHKEY_SECRET: expected at least 32 random bytes .*/],
+  ['a file where the data folder is to be', { DATABASE_URL: `file:${at('file')}/latchkey.db` }, 'database', /DATABASE_URL: a part of the path is a file \(ENOTDIR\)/],
+  ['a data folder that nobody can make', { DATABASE_URL: 'file:/proc/latchkey/latchkey.db' }, 'database', /DATABASE_URL: the data folder cannot be .* \(\w+\)/],
+  ['a file that is no database', { DATABASE_URL: `file:${at('file')}`, LATCHKEY_SECRET: SECRET }, 'database', /DATABASE_URL: this file is no SQLite database \(SQLITE_NOTADB\)/],
+  ['a port in use', { PORT: String(port) }, 'configuration', /PORT: another process listens there already \(EADDRINUSE\)/],
+  ['a host that does not exist', { HOST: 'nowhere.invalid' }, 'configuration', /HOST: .* \((ENOTFOUND|EAI_AGAIN)\)/]
 ]
 
-t.test('a start that cannot be → one line, exit 1', { jobs: 2 }, async (t) => {
-  for (const [what, env, line] of failures) {
+t.test('a start that cannot be → one line, and the exit code of its kind', { jobs: 2 }, async (t) => {
+  for (const [what, env, kind, line] of failures) {
     t.test(`with ${what}`, { buffered: true }, async (t) => {
       const { code, out, err } = await startServer(t, { ...dataIn(folder(t)), LOG_LEVEL: 'silent', ...env }).ended
       t.match(err, new RegExp(`^latchkey: ${line.source}\\n$`))
       t.notMatch(err, /sentinel/)
-      t.strictSame({ code, out }, { code: 1, out: '' })
+      t.strictSame({ code, out }, { code: exitCodes[kind], out: '' })
     })
   }
 
   t.test('with a folder that is called .env', { buffered: true }, async (t) => {
     const { code, err } = await startServer(t, {}, { cwd: at('dotenv'), counted: true }).ended
-    t.strictSame({ code, err }, { code: 1, err: 'latchkey: .env: expected a file that can be read\n' })
+    t.strictSame({ code, err }, { code: exitCodes.configuration, err: 'latchkey: .env: expected a file that can be read\n' })
   })
 })
 

@@ -67,7 +67,7 @@ t.test('latchkey import of a name that another account has → it and its sessio
   const app = await build(t, { path, env: withSecret })
   await register(app, 'ADA')
   await app.close()
-  await t.rejects(imported(here(path), lines), { name: 'UsageError', message: /refused, for .*: user ada, session [0-9a-f-]{36}$/ })
+  await t.rejects(imported(here(path), lines), { name: 'Refused', message: /refused, for .*: user ada, session [0-9a-f-]{36}$/ })
   t.strictSame(select(path, 'SELECT username FROM users ORDER BY username_key'), [{ username: 'ADA' }, { username: 'Bob' }])
   t.strictSame(select(path, 'SELECT * FROM sessions'), [])
 })
@@ -164,8 +164,8 @@ t.test('latchkey migrate → the tables are made, once; --check only looks', asy
     await run(['migrate', ...args], terminal(printed, { env: here(path) }))
     return printed
   }
-  await t.rejects(migrate('--check'), { name: 'UsageError', message: 'migrations are missing; latchkey migrate makes them' })
-  t.strictSame(await migrate(), ['the tables are up to date; migrations made: 1'])
+  await t.rejects(migrate('--check'), { name: 'Refused', message: 'migrations are missing; latchkey migrate makes them' })
+  t.strictSame(await migrate(), ['the tables are up to date; migrations made: 2'])
   t.strictSame(await migrate(), ['the tables are up to date'])
   t.strictSame(await migrate('--check'), ['the tables are up to date'])
   t.strictSame(select(path, 'SELECT id FROM users'), [])

@@ -1,9 +1,12 @@
 import type { Command } from 'commander'
 import { auditEvents } from '../audit.ts'
 import { milliseconds } from '../config/kinds.ts'
+import type { AuditEvent, Store } from '../db/open.ts'
 import { pages } from '../pages.ts'
+import { withExamples } from './examples.ts'
+import { findUser } from './find-user.ts'
+import { outputOf, time } from './output.ts'
 import { type Terminal, UsageError, withService } from './terminal.ts'
-import { findUser } from './users.ts'
 
 interface Options {
   user?: string
@@ -11,21 +14,41 @@ interface Options {
   since?: string
 }
 
+type Filter = Parameters<Store['listAuditEvents']>[0]
+
 export function addAuditCommand (program: Command, terminal: Terminal) {
-  program.command('audit').description('Show what happened, the oldest first; one line of JSON for each event')
+  const { list } = outputOf(program, terminal)
+  withExamples(program.command('audit').description('Show what happened, the oldest first')
     .option('--user <name>', 'of this account alone: username or e-mail address')
     .option('--event <event>', 'of this kind alone, such as authn_login_fail')
-    .option('--since <when>', 'a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h')
+    .option('--since <when>', 'a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h'),
+  ['latchkey audit --since 24h', 'latchkey audit --user ada --event authn_login_fail --json'])
     .action(({ user, event, since }: Options) => withService(terminal, async ({ store, now }) => {
       const filter = {
         userId: user === undefined ? null : (await findUser(store, user)).id,
         event: event === undefined ? null : knownEvent(event),
         since: since === undefined ? 0 : moment(since, now())
       }
-      for await (const { id, at, details, ...rest } of pages((after, most) => store.listAuditEvents(filter, after, most))) {
-        terminal.print(JSON.stringify({ at: new Date(at).toISOString(), ...rest, details: details && JSON.parse(details) }))
-      }
+      await list(events(store, filter), ['at', 'event', 'user_id', 'ip', 'details'])
     }))
+}
+
+async function * events (store: Store, filter: Filter) {
+  for await (const event of pages((after, most) => store.listAuditEvents(filter, after, most))) yield shown(event)
+}
+
+function shown ({ at, event, userId, sessionId, ip, userAgent, requestId, details }: AuditEvent) {
+  return {
+    at: time(at),
+    event,
+    user_id: userId,
+    session_id: sessionId,
+    ip,
+    user_agent: userAgent,
+    request_id: requestId,
+    // It was stored as JSON.
+    details: details && JSON.parse(details) as unknown
+  }
 }
 
 function knownEvent (event: string): string {

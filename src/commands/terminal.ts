@@ -2,6 +2,7 @@ import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
 import { createClock } from '../clock.ts'
 import { loadConfig } from '../config.ts'
 import { openDatabase, type Store } from '../db/open.ts'
+import { exitCodes } from '../exit-codes.ts'
 import type { Dependencies as KeyDependencies } from '../key-rotation.ts'
 import { loadSecrets } from '../secrets.ts'
 
@@ -13,13 +14,22 @@ export interface Terminal {
   print: (line: string) => void
   /** For the person who waits, not for what reads the output. */
   tell: (line: string) => void
-  input: NodeJS.ReadableStream
+  input: NodeJS.ReadableStream & { isTTY?: boolean }
   output: NodeJS.WritableStream
+  /** Whether what is printed may be bold. */
+  styled?: boolean
 }
 
 /** What a person gave wrong; `message` is one line for the terminal. */
 export class UsageError extends Error {
   override name = 'UsageError'
+  readonly exitCode = exitCodes.usage
+}
+
+/** What could not be done as things are; `message` is one line for the terminal. */
+export class Refused extends Error {
+  override name = 'Refused'
+  readonly exitCode = exitCodes.failed
 }
 
 /** The database of the service, and the clock that the service goes by. */

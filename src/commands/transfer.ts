@@ -4,26 +4,32 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { exportLines } from '../transfer/export.ts'
 import { importLines } from '../transfer/import.ts'
-import { progressTo, record, type Terminal, UsageError, withKeys } from './terminal.ts'
+import { withExamples } from './examples.ts'
+import { outputOf } from './output.ts'
+import { progressTo, record, Refused, type Terminal, withKeys } from './terminal.ts'
 
 const REFUSED_SHOWN = 20
 
 export function addTransferCommands (program: Command, terminal: Terminal) {
-  program.command('export').description('Write users, sessions and signing keys to standard output, one line of JSON each')
+  const { done: print } = outputOf(program, terminal)
+
+  withExamples(program.command('export').description('Write users, sessions and signing keys to standard output, one line of JSON each'),
+    ['(umask 077; latchkey export > latchkey.ndjson)'])
     .action(() => withKeys(terminal, async (service) => {
       const { progress, done } = progressTo(terminal, 'rows exported')
       await pipeline(Readable.from(exportLines(service, progress)), terminal.output, { end: false })
       done()
     }))
 
-  program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays')
+  withExamples(program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays'),
+    ['latchkey import < latchkey.ndjson'])
     .action(() => withKeys(terminal, async (service) => {
       const { progress, done } = progressTo(terminal, 'rows imported')
       const { added, known, refused } = await importLines(service, linesOf(terminal), progress)
       done()
       await record(service, 'data_imported', { details: { added, known, refused: refused.length } })
-      terminal.print(`${added} added, ${known} there already, ${refused.length} refused`)
-      if (refused.length > 0) throw new UsageError(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
+      print(`${added} added, ${known} there already, ${refused.length} refused`, { added, known, refused })
+      if (refused.length > 0) throw new Refused(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
     }))
 }
 

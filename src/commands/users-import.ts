@@ -6,7 +6,9 @@ import { readDump } from '../users-import/django.ts'
 import { type ImportedUsers, importUsers } from '../users-import/import.ts'
 import { bytesOf } from '../users-import/input.ts'
 import { readLines } from '../users-import/ndjson.ts'
-import { progressTo, record, type Terminal, UsageError, withService } from './terminal.ts'
+import { withExamples } from './examples.ts'
+import { outputOf } from './output.ts'
+import { progressTo, record, Refused, type Terminal, UsageError, withService } from './terminal.ts'
 
 interface Options {
   from: 'django' | 'ndjson'
@@ -16,14 +18,16 @@ interface Options {
   dryRun?: boolean
 }
 
-export function addUserImportCommand (users: Command, terminal: Terminal) {
-  users.command('import').description('Bring accounts in from another system, with their passwords; what is there already stays')
+export function addUserImportCommand (users: Command, program: Command, terminal: Terminal) {
+  const { done: tell } = outputOf(program, terminal)
+  const command = users.command('import').description('Bring accounts in from another system, with their passwords; what is there already stays')
     .argument('<file>', 'plain, or compressed by gzip; - for standard input')
     .addOption(new Option('--from <form>', 'what manage.py dumpdata wrote, or one JSON object in each line').choices(['django', 'ndjson']).makeOptionMandatory())
     .option('--model <app.model>', 'django: the model of the users', 'auth.user')
     .option('--claims <fields>', 'django: these fields become claims of the access tokens, such as is_staff,is_superuser', '')
     .option('--report <path>', 'write into this file, not to standard error, who was refused and why')
     .option('--dry-run', 'write no account; only tell what would become of each')
+  withExamples(command, ['latchkey users import --from django users.json.gz', 'latchkey users import --from ndjson - < users.ndjson', 'latchkey users import --from django users.json --dry-run --report refused.txt'])
     .action((file: string, options: Options) => withService(terminal, async (service) => {
       const { dryRun = false } = options
       const { progress, done } = progressTo(terminal, 'entries read')
@@ -34,7 +38,7 @@ export function addUserImportCommand (users: Command, terminal: Terminal) {
         done()
         const { added, known, refused } = imported
         if (!dryRun) await record(service, 'data_imported', { details: { added, known, refused } })
-        terminal.print(`${dryRun ? 'nothing is written; it would be: ' : ''}${summary(imported)}`)
+        tell(`${dryRun ? 'nothing is written; it would be: ' : ''}${summary(imported)}`, { dry_run: dryRun, added, known, refused, skipped: Object.fromEntries(imported.skipped) })
         conclude(imported, options)
       } finally {
         close()
@@ -81,6 +85,6 @@ function summary ({ added, known, refused, skipped }: ImportedUsers): string {
 }
 
 function conclude ({ added, known, refused, skipped }: ImportedUsers, { model, report }: Options) {
-  if (refused > 0) throw new UsageError(`${refused} refused; ${report ?? 'the lines above'} tell${report === undefined ? '' : 's'} why`)
-  if (added + known === 0 && skipped.size > 0) throw new UsageError(`there is no ${model} in the file; --model names the model of the users`)
+  if (refused > 0) throw new Refused(`${refused} refused; ${report ?? 'the lines above'} tell${report === undefined ? '' : 's'} why`)
+  if (added + known === 0 && skipped.size > 0) throw new Refused(`there is no ${model} in the file; --model names the model of the users`)
 }

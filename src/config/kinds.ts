@@ -4,6 +4,8 @@ interface Options {
   env: string
   description: string
   default?: string
+  /** What of the value nobody should be shown: all of it, or the user, password and parameters of a URL. */
+  hidden?: 'all' | 'credentials'
 }
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }

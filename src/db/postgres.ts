@@ -74,9 +74,12 @@ function prepared<Row> (name: string, query: Query<Row>): Statement<Row> {
   }
 }
 
-/** SQLSTATE classes 22, data exception, and 23, integrity constraint violation: trying again would not help. */
+/**
+ * SQLSTATE classes 22, data exception, and 23, integrity constraint violation: trying again would not help.
+ * But for 23503, foreign key violation: the user was deleted while a session of theirs was being opened, and the next try finds none.
+ */
 function isOurFault (error: unknown): boolean {
   // Drizzle wraps what the driver throws.
   const { cause } = error as DrizzleQueryError
-  return cause instanceof DatabaseError && /^2[23]/.test(String(cause.code))
+  return cause instanceof DatabaseError && /^2[23](?!503)/.test(String(cause.code))
 }

@@ -39,6 +39,11 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
   ).onConflictDoNothing().returning({ id: sessions.id }))
   const listAll = read('list_all_sessions',
     db.select().from(sessions).where(gt(sessions.id, p('after'))).orderBy(asc(sessions.id)).limit(p('most')))
+  const liveness = sql<number>`case when ${and(unended, allowed)} then 1 else 0 end`
+  const listJudged = read('list_judged_sessions',
+    db.select({ ...getTableColumns(sessions), username: users.username, live: liveness })
+      .from(sessions).innerJoin(users, eq(users.id, sessions.userId))
+      .where(gt(sessions.id, p('after'))).orderBy(asc(sessions.id)).limit(p('most')))
   const end = { revokedAt: set('now'), revokedReason: set('reason') }
   const revoke = write('revoke_session',
     db.update(sessions).set(end).where(and(eq(sessions.id, p('id')), isNull(sessions.revokedAt))).returning({ userId: sessions.userId }))
@@ -53,7 +58,7 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
   const countPage = read('count_live_sessions', db.select({
     last: sql<string | null>`max(id)`,
     live: sql<number | null>`sum(live)`
-  }).from(db.select({ id: sessions.id, live: sql<number>`case when ${and(unended, allowed)} then 1 else 0 end`.as('live') })
+  }).from(db.select({ id: sessions.id, live: liveness.as('live') })
     .from(sessions).innerJoin(users, eq(users.id, sessions.userId))
     .where(gt(sessions.id, p('after'))).orderBy(asc(sessions.id)).limit(p('most')).as('page')))
 
@@ -64,6 +69,8 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
     importSession: async (session: Session) => some(await importOne(session)),
     /** A page of all sessions, in the order of their ids. */
     listSessions: (after: string, most: number) => listAll({ after, most }),
+    /** The same with the name of the user, and whether each is live. */
+    listJudgedSessions: (after: string, most: number, now: number) => listJudged({ after, most, now }),
     /** One step of the refresh table; undefined when no step applies. */
     rotateSession: async (values: Rotation) => one(await rotate({ ...values })),
     findSession: async (id: string) => one(await find({ id })),

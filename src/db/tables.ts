@@ -35,7 +35,7 @@ export function defineTables ({ table, text, integer, time, flag, index, uniqueI
 
   const sessions = table('sessions', {
     id: text('id').primaryKey(),
-    userId: text('user_id').notNull().references(() => users.id),
+    userId: text('user_id').notNull().references(() => users.id, { onDelete: 'cascade' }),
     /** The user's `sessionEpoch` at login. */
     epoch: integer('epoch').notNull(),
     /** The newest refresh token issued. */

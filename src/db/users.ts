@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNotNull, isNull, not, sql } from 'drizzle-orm'
 import type { Dialect } from './dialect.ts'
 import { one, p, placeholders, set, some } from './statements.ts'
 import type { Tables } from './tables.ts'
@@ -7,6 +7,11 @@ export type User = Tables['users']['$inferSelect']
 
 /** Enough that a commit for each costs little; few enough to hold the database for a few milliseconds only. */
 const ROWS_AT_ONCE = 100
+export interface NewEmail extends Pick<User, 'id' | 'username' | 'usernameKey'> {
+  email: string
+  emailKey: string
+  verified: boolean
+}
 
 export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
   const active = and(eq(users.id, p('id')), isNull(users.disabledAt))
@@ -29,6 +34,9 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
   const changePassword = write('change_password',
     db.update(users).set({ passwordHash: set('hash'), sessionEpoch: nextEpoch, keptSession: set('session') })
       .where(and(active, eq(users.sessionEpoch, p('epoch')))).returning({ id: users.id }))
+  const setPassword = write('set_password',
+    db.update(users).set({ passwordHash: set('hash'), sessionEpoch: nextEpoch, keptSession: null })
+      .where(eq(users.id, p('id'))).returning({ id: users.id }))
   const endSessions = write('end_sessions_of_user',
     db.update(users).set({ sessionEpoch: nextEpoch, keptSession: null }).where(eq(users.id, p('id'))).returning({ id: users.id }))
   const disable = write('disable_user',
@@ -38,6 +46,17 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     db.update(users).set({ disabledAt: null }).where(and(eq(users.id, p('id')), isNotNull(users.disabledAt))).returning({ id: users.id }))
   const setClaims = write('set_claims',
     db.update(users).set({ claims: set('claims') }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+  const taken = sql`exists (select 1 from ${users} as other
+    where other.id <> ${p('id')} and (other.email_key = ${p('emailKey')} or other.username_key = ${p('usernameKey')}))`
+  const setEmail = write('set_email',
+    db.update(users).set({
+      email: set('email'),
+      emailKey: set('emailKey'),
+      emailVerified: sql`${sql.param(p('verified'), users.emailVerified)}`,
+      username: set('username'),
+      usernameKey: set('usernameKey')
+    }).where(and(eq(users.id, p('id')), not(taken))).returning({ id: users.id }))
+  const remove = write('delete_user', db.delete(users).where(eq(users.id, p('id'))).returning({ id: users.id }))
 
   return {
     /** Undefined when the username or the e-mail is taken. */
@@ -63,6 +82,12 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     upgradeHash: async (id: string, old: string, hash: string) => some(await rehash({ id, old, hash })),
     /** Ends every session but `session`. False when the user was disabled, or `epoch` is no longer theirs. */
     changePassword: async (values: { id: string, epoch: number, hash: string, session: string }) => some(await changePassword(values)),
+    /** Ends every session too. */
+    setPassword: async (id: string, hash: string) => some(await setPassword({ id, hash })),
+    /** False when the address, or the username, is another account's. */
+    setEmail: async (values: NewEmail) => some(await setEmail({ ...values })),
+    /** Deletes the account, and its sessions with it. */
+    deleteUser: async (id: string) => some(await remove({ id })),
     endSessionsOfUser: async (id: string) => some(await endSessions({ id })),
     /** Ends every session too. False when there is no such active user. */
     disableUser: async (id: string, now: number) => some(await disable({ id, now })),

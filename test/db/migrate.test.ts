@@ -38,8 +38,8 @@ t.test('a later migration that makes a table anew is applied once to a database 
 
   const { migrations } = generate(t, 'sqlite', (tables) => tables.replace('text(\'claims\').notNull()', 'text(\'claims\')'))
   const later = migrations('sqlite')
-  t.match(files(later).filter((name) => /^\d+_.*sql$/.test(name)), ['0000_init.sql', /^0001_/])
-  t.match(readFileSync(join(later, files(later).find((name) => name.startsWith('0001_')) ?? ''), 'utf8'), 'DROP TABLE `users`')
+  t.match(files(later).filter((name) => /^\d+_.*sql$/.test(name)), ['0000_init.sql', '0001_delete_users.sql', /^0002_/])
+  t.match(readFileSync(join(later, files(later).find((name) => name.startsWith('0002_')) ?? ''), 'utf8'), 'DROP TABLE `users`')
 
   const users = select(path, 'SELECT * FROM users')
   for (const about of ['the first start', 'the second']) {
@@ -47,9 +47,9 @@ t.test('a later migration that makes a table anew is applied once to a database 
     t.teardown(() => client.close())
     migrateSqlite(client, readMigrations(later))
     t.strictSame(select(path, 'SELECT * FROM users'), users, about)
-    t.equal(select(path, 'SELECT id FROM __drizzle_migrations').length, 2, about)
+    t.equal(select(path, 'SELECT id FROM __drizzle_migrations').length, 3, about)
     t.equal(client.pragma('foreign_keys', { simple: true }), 1, about)
-    t.throws(() => client.exec('DELETE FROM users'), { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' }, about)
+    t.throws(() => client.exec("UPDATE users SET id = 'x'"), { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' }, about)
   }
   sql(path, 'UPDATE users SET claims = NULL')
   sql(path, 'UPDATE users SET claims = ?', '{}')
@@ -65,10 +65,10 @@ t.test('a migration that fails leaves the database as it was', async (t) => {
   const path = folder(t)
   const migrations = join(path, 'migrations')
   cpSync('drizzle/sqlite', migrations, { recursive: true })
-  writeFileSync(join(migrations, '0001_broken.sql'), 'CREATE TABLE half (id TEXT);--> statement-breakpoint\nCREATE TABLE users (id TEXT);')
+  writeFileSync(join(migrations, '0002_broken.sql'), 'CREATE TABLE half (id TEXT);--> statement-breakpoint\nCREATE TABLE users (id TEXT);')
   const journal = join(migrations, 'meta/_journal.json')
   const { entries, ...rest } = JSON.parse(readFileSync(journal, 'utf8'))
-  const broken = { ...entries.at(-1), idx: entries.length, when: entries.at(-1).when + 1, tag: '0001_broken' }
+  const broken = { ...entries.at(-1), idx: entries.length, when: entries.at(-1).when + 1, tag: '0002_broken' }
   writeFileSync(journal, JSON.stringify({ ...rest, entries: [...entries, broken] }))
 
   const client = new Database(join(path, 'latchkey.db'))
@@ -97,5 +97,5 @@ t.test('six processes that start at once on a new database → all of them start
   for (const { line } of processes) t.equal(await line(), 'ready')
   for (const { tell } of processes) tell('go')
   for (const { line } of processes) t.equal(await line(), '0')
-  t.equal(select(join(path, 'data'), 'SELECT id FROM __drizzle_migrations').length, 1)
+  t.equal(select(join(path, 'data'), 'SELECT id FROM __drizzle_migrations').length, 2)
 })

@@ -57,9 +57,9 @@ for (const [what, address, line] of failures) {
   })
 }
 
-t.test('a server that is started with a wrong password → one line without it, exit 1', withCluster, async (t) => {
+t.test('a server that is started with a wrong password → one line without it, exit 4', withCluster, async (t) => {
   const { code, out, err } = await startServer(t, { DATABASE_URL: at('postgres', 'locked:sentinel'), LATCHKEY_SECRET: SECRET, LOG_LEVEL: 'silent' }).ended
-  t.strictSame({ code, out, err }, { code: 1, out: '', err: 'latchkey: DATABASE_URL: the password is wrong (28P01)\n' })
+  t.strictSame({ code, out, err }, { code: 4, out: '', err: 'latchkey: DATABASE_URL: the password is wrong (28P01)\n' })
 })
 
 t.test('a start while another process migrates for longer than a statement may take → waits, and succeeds', withCluster, async (t) => {

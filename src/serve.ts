@@ -1,0 +1,33 @@
+import closeWithGrace from 'close-with-grace'
+import { setTimeout as delay } from 'node:timers/promises'
+import { build } from './app.ts'
+import { type Config, loadConfig } from './config.ts'
+import { shownAddress } from './config/database.ts'
+import { secretPath } from './secrets.ts'
+
+/** Longer than the service takes to close; then the process ends all the same. */
+const LONGEST_CLOSE = 20_000
+
+/**
+ * Runs the service until a signal ends it. Resolves when it listens.
+ * @throws what `explain` explains.
+ */
+export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
+  const config = loadConfig(env)
+  const app = await build(config)
+  await app.listen({ host: config.host, port: config.port })
+  closeWithGrace({ delay: config.shutdownDelay + LONGEST_CLOSE, logger: false }, async ({ signal, err }) => {
+    if (err) app.log.fatal({ err }, 'the service stops: this should not have happened')
+    app.beginClosing()
+    // Who orchestrates services needs a moment to see that this one is not ready; who presses Ctrl-C does not.
+    if (signal === 'SIGTERM') await delay(config.shutdownDelay)
+    await app.close()
+  })
+  announce(config, app.listeningOrigin)
+}
+
+/** For the person at the terminal; the log goes to standard output. */
+function announce ({ database, secret, docs }: Config, origin: string) {
+  const madeSecret = secret === undefined ? ` (back it up with ${secretPath(database)}: one is useless without the other)` : ''
+  console.error(`\nLatchkey listens on ${origin}\n${docs ? `  docs  ${origin}/docs\n` : ''}  data  ${shownAddress(database)}${madeSecret}\n`)
+}
