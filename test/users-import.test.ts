@@ -5,10 +5,16 @@ import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { gzipSync } from 'node:zlib'
 import { canonical, emailKey } from '../src/identity.ts'
+import { openDatabase } from '../src/db/open.ts'
 import { accountOf } from '../src/users-import/account.ts'
+import type { Accounts } from '../src/users-import/accounts.ts'
+import { importUsers } from '../src/users-import/import.ts'
+import { readLines } from '../src/users-import/ndjson.ts'
 import { build, folder, login, register, START, tryLogin } from './fixtures/app.ts'
 import { select } from './fixtures/accounts.ts'
-import { DUMP, importDjango, importUsers, type ImportRun } from './fixtures/django.ts'
+import { databaseIn } from './fixtures/database.ts'
+import { DUMP, importDjango, type ImportRun, runImport } from './fixtures/django.ts'
+import { userRow } from './fixtures/rows.ts'
 
 /** PBKDF2 of `correct horse battery staple`, of one round. */
 const HASH = 'pbkdf2_sha256$1$salt$ouhwH5QjXU2O1gHvuMrHWhFGwGQ8zEmYRlu7N1suuDo='
@@ -18,7 +24,7 @@ const rows = (path: string) => select(path, 'SELECT * FROM users ORDER BY userna
 const events = (path: string) => select(path, 'SELECT details FROM audit_events WHERE event = ? ORDER BY id', 'data_imported').map(({ details }) => JSON.parse(String(details)))
 
 const given = (path: string, form: 'django' | 'ndjson', content: string | Buffer, ...options: string[]) =>
-  importUsers(path, ['-', '--from', form, ...options], { input: Readable.from([content]) })
+  runImport(path, ['-', '--from', form, ...options], { input: Readable.from([content]) })
 const lines = (...accounts: object[]) => accounts.map((account) => JSON.stringify({ password_hash: HASH, ...account })).join('\n')
 
 /** The import of one line, which is refused for this reason. */
@@ -40,9 +46,9 @@ const changedOfDump = [
   'item 14, pk 14, same-address: added without an e-mail address: another account has it'
 ]
 
-function tells (t: Test, { told, printed, error }: ImportRun, expected: { lines: string[], summary: string, error?: string }) {
-  t.strictSame(told.filter((line) => line.startsWith('item')).sort(), expected.lines.toSorted())
-  t.equal(told.at(-1), '20 entries read')
+function tells (t: Test, { told, read, printed, error }: ImportRun, expected: { lines: string[], summary: string, error?: string }) {
+  t.strictSame(told.sort(), expected.lines.toSorted())
+  t.equal(read, '20 entries read')
   t.strictSame(printed, [expected.summary])
   t.equal(error, expected.error)
 }
@@ -101,6 +107,10 @@ t.test('--dry-run → the same report and nothing is written; not even what anot
     error: '6 refused; the lines above tell why',
     lines: [...refusedOfDump, ...changedOfDump, 'item 6, pk 6, scrypt: refused: another account has this name, perhaps with other capitals']
   })
+  t.match(await given(path, 'ndjson', lines({ username: 'new', email: 'new@example.com' }, { username: 'NEW' }, { username: 'other', email: 'New@Example.com' }), '--dry-run'), {
+    printed: ['nothing is written; it would be: 2 added, 0 there already, 1 refused'],
+    told: ['line 2, NEW: refused: another account has this name, perhaps with other capitals', 'line 3, other: added without an e-mail address: another account has it']
+  })
   t.strictSame(rows(path), before)
   t.equal(events(path).length, 1)
 })
@@ -110,14 +120,14 @@ t.test('a file, compressed or not, and standard input, byte by byte → the same
   writeFileSync(compressed, gzipSync(dump))
   const byBytes = (content: Buffer) => Readable.from([...[...content.subarray(0, 500)].map((byte) => Buffer.from([byte])), content.subarray(500)])
   const known = '0 added, 14 there already, 5 refused, 1 of auth.group skipped'
-  t.match(await importUsers(path, [DUMP, '--from', 'django']), { printed: ['14 added, 0 there already, 5 refused, 1 of auth.group skipped'] })
+  t.match(await runImport(path, [DUMP, '--from', 'django']), { printed: ['14 added, 0 there already, 5 refused, 1 of auth.group skipped'] })
   for (const args of [[compressed, '--from', 'django'], ['--from', 'django', '-']]) {
-    t.match(await importUsers(path, args, { input: byBytes(gzipSync(dump)) }), { printed: [known] })
+    t.match(await runImport(path, args, { input: byBytes(gzipSync(dump)) }), { printed: [known] })
   }
-  t.match(await importUsers(path, ['-', '--from', 'django'], { input: byBytes(dump) }), { printed: [known] })
+  t.match(await runImport(path, ['-', '--from', 'django'], { input: byBytes(dump) }), { printed: [known] })
 
   const { told, error } = await importDjango(path, '--report', report)
-  t.strictSame({ told, error }, { told: ['20 entries read'], error: `5 refused; ${report} tells why` })
+  t.strictSame({ told, error }, { told: [], error: `5 refused; ${report} tells why` })
   t.strictSame(readFileSync(report, 'utf8').split('\n').sort(), ['', ...refusedOfDump])
   t.equal(statSync(report).mode & 0o777, 0o600)
   t.match(await importDjango(path, '--report', path), { error: /^--report: the file cannot be written: EISDIR/ })
@@ -146,9 +156,9 @@ t.test('what is no dump, or only a part of one → refused in one line that says
   for (const [args, error] of [
     [[join(path, 'nowhere'), '--from', 'django'], /^the file cannot be read: ENOENT/], [[join(path, 'a-folder'), '--from', 'ndjson'], /^the file cannot be read: EISDIR/],
     [[DUMP], /^required option '--from <form>'/], [[DUMP, '--from', 'rails'], /^option '--from <form>' argument 'rails' is invalid. Allowed choices are django, ndjson/],
-    [[DUMP, '--from', 'django', '--claims', 'is_staff,sub'], '--claims: "sub" is reserved'],
+    [[join(path, 'nowhere'), '--from', 'django', '--claims', 'is_staff,sub'], '--claims: "sub" is reserved'],
     [[DUMP, '--from', 'django', '--model', 'accounts.Member'], 'there is no accounts.Member in the file; --model names the model of the users']
-  ] as const) t.match(await importUsers(path, [...args]), { error }, args.join(' '))
+  ] as const) t.match(await runImport(path, [...args]), { error }, args.join(' '))
   t.strictSame(rows(path), [])
 })
 
@@ -164,7 +174,7 @@ t.test('--model: a user model of their own, whose users log in with their addres
   t.strictSame(printed, ['1 added, 0 there already, 5 refused'])
   t.match(told, [
     /^item 2: refused: pk: expected /, 'item 3, pk 3, : refused: username: it is empty', 'item 4, pk \ufffd[31m\ufffd, c@example.com: refused: id: 1 to 255 characters',
-    'item 5: refused: fields/password: expected string', 'item 6: refused: fields: expected object', '6 entries read'
+    'item 5: refused: fields/password: expected string', 'item 6: refused: fields: expected object'
   ])
 })
 
@@ -193,12 +203,30 @@ t.test('accounts without an old id: twice is once; one that somebody registered,
   t.equal((await tryLogin(app, 'taken')).statusCode, 200, 'with the password that it had')
 })
 
+t.test('a name that somebody takes between the two tries of an import → refused', async (t) => {
+  const { store, close } = await openDatabase(databaseIn(folder(t)))
+  t.teardown(close)
+  await store.insertUser(userRow('owner', { emailKey: 'a@example.com' }))
+  const accounts: Accounts = {
+    ...store,
+    insertUsers: async (users) => {
+      if (users[0]?.email === null) await store.insertUser(userRow('quick', { usernameKey: 'slow' }))
+      return await store.insertUsers(users)
+    }
+  }
+  const told: string[] = []
+  const entries = readLines(Readable.from([Buffer.from(lines({ username: 'slow', email: 'a@example.com' }))]))
+  t.match(await importUsers(entries, { accounts, now: () => START, report: (line) => told.push(line), progress: () => {} }), { added: 0, refused: 1 })
+  t.strictSame(told, ['line 1, slow: refused: another account has this name'])
+})
+
 t.test('more accounts than a statement takes, some of them twice → the first of two, in one order on every database', async (t) => {
   const path = folder(t)
   const accounts = Array.from({ length: 1_203 }, (_, n) => ({ username: `user${n % 1_200}`, email: `mail${n % 1_201}@example.com`, external_id: String(n) }))
-  const { printed, told } = await given(path, 'ndjson', lines(...accounts))
+  const { printed, told, read } = await given(path, 'ndjson', lines(...accounts))
   t.strictSame(printed, ['1200 added, 0 there already, 3 refused'])
-  t.strictSame(told.map((line) => line.split(':')[0]), ['line 1201, user0', 'line 1202, user1', 'line 1203, user2', '1203 entries read'])
+  t.strictSame(told.map((line) => line.split(':')[0]), ['line 1201, user0', 'line 1202, user1', 'line 1203, user2'])
+  t.equal(read, '1203 entries read')
   t.strictSame(select(path, 'SELECT external_id FROM users WHERE username = ?', 'user1'), [{ external_id: '1' }])
 })
 

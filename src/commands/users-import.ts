@@ -48,8 +48,13 @@ export function addUserImportCommand (users: Command, program: Command, terminal
 
 function read (file: string, terminal: Terminal, { from, model, claims }: Options) {
   const names = claims.split(',').filter((name) => name !== '')
-  const bytes = bytesOf(file === '-' ? terminal.input : createReadStream(file))
+  const bytes = bytesOf(file === '-' ? terminal.input : opened(file))
   return from === 'django' ? readDump(bytes, { model: model.toLowerCase(), claims: names.map(claimName) }) : readLines(bytes)
+}
+
+/** Not before somebody reads: a file that is not there would fail with nobody to be told. */
+async function * opened (file: string) {
+  yield * createReadStream(file)
 }
 
 function claimName (name: string): string {
@@ -69,7 +74,8 @@ function openReport (path: string): number {
   try {
     return openSync(path, 'w', 0o600)
   } catch (error) {
-    throw new UsageError(`--report: the file cannot be written${error instanceof Error ? `: ${error.message}` : ''}`)
+    // What node:fs throws is an Error.
+    throw new UsageError(`--report: the file cannot be written: ${(error as Error).message}`)
   }
 }
 

@@ -9,10 +9,10 @@ export type Entry =
   /** Of a model that was not asked for. */
   | { model: string }
 
-/** The first thing that is wrong with a value; nothing of the value itself. */
+/** The first thing that is wrong with a value; nothing of the value itself. The others mostly follow from it. */
 export function faultOf (check: TypeCheck<TSchema>, value: unknown): string {
-  const { path = '', message = '' } = check.Errors(value).First() ?? {}
-  return `${printable(path.slice(1))}: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+  const faults = Array.from(check.Errors(value), ({ path, message }) => `${printable(path.slice(1))}: ${message.charAt(0).toLowerCase()}${message.slice(1)}`)
+  return faults.slice(0, 1).join()
 }
 
 const MOST_SHOWN = 80

@@ -17,7 +17,8 @@ export async function * bytesOf (input: Chunks): AsyncGenerator<Buffer> {
     const head = await takeHead(source)
     yield * head.subarray(0, GZIP.length).equals(GZIP) ? gunzipped(joined(head, source)) : joined(head, source)
   } catch (error) {
-    throw new ImportError(`the file cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    // What a stream fails with is an Error.
+    throw new ImportError(`the file cannot be read: ${(error as Error).message}`)
   }
 }
 

@@ -42,10 +42,11 @@ async function * linesOf (bytes: AsyncIterable<Buffer>): AsyncGenerator<string> 
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let rest = ''
   for await (const chunk of bytes) {
-    const parts = `${rest}${decode(decoder, chunk)}`.split('\n')
-    rest = parts.pop() ?? ''
+    const text = rest + decode(decoder, chunk)
+    const end = text.lastIndexOf('\n')
+    if (end >= 0) yield * text.slice(0, end).split('\n')
+    rest = text.slice(end + 1)
     if (rest.length > LONGEST_LINE) throw new ImportError(`expected one JSON object in each line, of at most ${LONGEST_LINE} characters`)
-    yield * parts
   }
   yield rest + decode(decoder)
 }
