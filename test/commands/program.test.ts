@@ -26,6 +26,12 @@ t.test('a failure is one line, and its exit code says of what kind it is', async
   for (const [i, [args, , code, err]] of cases.entries()) t.match(ends[i], { code, out: '', err }, args.join(' '))
 })
 
+t.test('config shows what the environment says', async (t) => {
+  const { code, out } = await runProgram(['config'], { env: { ...env, LATCHKEY_ACCESS_TTL: '5m' }, counted: true })
+  t.equal(code, 0)
+  t.match(out, /^LATCHKEY_ACCESS_TTL +5m +environment +-$/m)
+})
+
 t.test('--json → a failure is JSON on standard error, too', async (t) => {
   const { code, out, err } = await runProgram(['users', 'show', 'nobody', '--json'], { env })
   t.strictSame({ code, out, err: JSON.parse(err) }, { code: 1, out: '', err: { error: 'there is no such user', exit_code: 1 } })
