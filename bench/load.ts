@@ -48,6 +48,11 @@ export async function refreshLoad (url: string, jar: string[], { connections, se
   return perSecond(result)
 }
 
+/** POST without a body; requests per second. */
+export async function postLoad (url: string, { connections, seconds }: Load): Promise<number> {
+  return perSecond(await autocannon({ url, method: 'POST', connections, duration: seconds }))
+}
+
 /** POST /login of one user from several connections; logins per second. */
 export async function loginLoad (url: string, credentials: object, { connections, seconds }: Load): Promise<number> {
   return perSecond(await autocannon({

@@ -7,18 +7,13 @@ export const credentials = { username: 'ada', password: 'correct horse battery s
 
 const userAgent = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
 
-export function environment (folder: string): NodeJS.ProcessEnv {
-  // bcrypt at 10 keeps the bench short; the ratio does not depend on it.
-  return { DATABASE_URL: `file:${join(folder, 'latchkey.db')}`, LATCHKEY_BCRYPT_COST: '10', LATCHKEY_ACCESS_TTL: '24h', LATCHKEY_PUBLIC_URL: 'http://latchkey.test' }
-}
-
 /** The sessions are opened over the last hours, so that copies can lie between them in the index. */
 const APART_MS = 10_000
 
 /** Makes the database of a service with one user and `count` sessions; their tokens. */
-export async function seed (folder: string, count: number) {
+export async function seed (env: NodeJS.ProcessEnv, count: number) {
   let time = Date.now() - count * APART_MS
-  const app = await build(loadConfig({ ...environment(folder), LOG_LEVEL: 'silent' }), { now: () => time, random: Math.random })
+  const app = await build(loadConfig({ ...env, LOG_LEVEL: 'silent' }), { now: () => time, random: Math.random })
   await app.inject({ method: 'POST', url: '/register', payload: credentials })
   const user = await app.db.store.findUserByUsername('ada')
   if (user === undefined) throw new Error('the user of the bench could not be made')
@@ -34,22 +29,32 @@ export async function seed (folder: string, count: number) {
   }
 }
 
-/** Copies a session until there are `total`, spread over the same hours; a real login for each would take a day. */
+interface Copies {
+  /** The columns of `sessions`. */
+  columns: string[]
+  /** How many sessions there are, and how many there are to be. */
+  count: number
+  total: number
+}
+
+/** The columns of the copy number `n`: all as they were but for the id, spread over the same hours; a real login for each would take a day. */
+export function copiedColumns ({ columns, count, total }: Copies, idAt: (ms: string, n: string) => string): string {
+  const step = Math.max(1, Math.floor(count * APART_MS / total))
+  return columns.map((name) => name === 'id' ? idAt(`(${Date.now() - count * APART_MS} + n * ${step})`, 'n') : name).join()
+}
+
+/** Copies the newest session until there are `total`. */
 export function multiplySessions (folder: string, total: number) {
   const client = new Database(join(folder, 'latchkey.db'))
   client.pragma('synchronous = OFF')
   // The rows of PRAGMA table_info; all that is used of them is the name.
-  const columns = client.pragma('table_info(sessions)') as { name: string }[]
+  const columns = (client.pragma('table_info(sessions)') as { name: string }[]).map(({ name }) => name)
   const count = Number(client.prepare('SELECT count(*) FROM sessions').pluck().get())
-  const step = Math.max(1, Math.floor(count * APART_MS / total))
-  const start = Date.now() - count * APART_MS
-  const values = columns.map(({ name }) => name === 'id'
-    ? `printf('%08x-%04x-7%03x-8000-%012x', (${start} + n * ${step}) / 65536, (${start} + n * ${step}) % 65536, n % 4096, n)`
-    : name)
+  const id = (ms: string, n: string) => `printf('%08x-%04x-7%03x-8000-%012x', ${ms} / 65536, ${ms} % 65536, ${n} % 4096, ${n})`
   client.exec(`
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${total - count})
-    INSERT INTO sessions (${columns.map(({ name }) => name).join()})
-    SELECT ${values.join()} FROM numbers, (SELECT * FROM sessions ORDER BY id DESC LIMIT 1)`)
+    INSERT INTO sessions (${columns.join()})
+    SELECT ${copiedColumns({ columns, count, total }, id)} FROM numbers, (SELECT * FROM sessions ORDER BY id DESC LIMIT 1)`)
   client.close()
 }
 

@@ -17,6 +17,7 @@ export async function startServer (module: string, { port, probe, env = {} }: { 
   const path = fileURLToPath(new URL(`../${module}`, import.meta.url))
   const start = performance.now()
   const child = spawn(process.execPath, [path], { env: { ...process.env, ...env, PORT: String(port) }, stdio: ['ignore', 'ignore', 'inherit'] })
+  process.on('exit', () => child.kill('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   await firstAnswer(`${url}${probe}`, child)
   return {

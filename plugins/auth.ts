@@ -6,10 +6,12 @@ import type { Config } from '../src/config.ts'
 import { createRefreshTokens } from '../src/refresh-tokens.ts'
 import type { Secrets } from '../src/secrets.ts'
 import { createSessions, type Sessions } from '../src/sessions.ts'
+import { createTokenInspection, type InspectToken } from '../src/token-inspection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessions: Sessions
+    inspectToken: InspectToken
     /** An onRequest hook for private routes: answers 401, or leaves who is calling in `request.user`. */
     authenticate: (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
   }
@@ -32,16 +34,12 @@ interface Options {
 async function auth (app: FastifyInstance, { config, secrets, random }: Options) {
   const { now } = app
   const accessTokens = createAccessTokens(app.keys, config, { now, random })
-  const sessions = createSessions({
-    store: app.db.store,
-    accessTokens,
-    refreshTokens: createRefreshTokens(new Map(Object.entries(app.jwt)), config.publicUrl),
-    primaryKeyId: secrets.primary.id,
-    settings: config,
-    now
-  })
+  const refreshTokens = createRefreshTokens(new Map(Object.entries(app.jwt)), config.publicUrl)
+  const ofTokens = { store: app.db.store, accessTokens, refreshTokens, primaryKeyId: secrets.primary.id, settings: config, now }
+  const sessions = createSessions(ofTokens)
 
   app.decorate('sessions', sessions)
+  app.decorate('inspectToken', createTokenInspection({ ...ofTokens, sessions }))
   app.decorate('authenticate', authenticate)
 
   async function authenticate (request: FastifyRequest, reply: FastifyReply) {

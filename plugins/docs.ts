@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
 import { components, problemResponses } from '../src/schemas.ts'
+import { faultResponses, SIMPLE_JWT, simpleJwtComponents } from '../src/simple-jwt-schemas.ts'
 import { version } from '../src/version.ts'
 
 declare module 'fastify' {
@@ -27,6 +28,7 @@ const tags = [
   { name: 'Discovery', description: 'What other services need to verify our tokens.' },
   { name: 'Health', description: 'For load balancers.' }
 ]
+const simpleJwtTag = { name: SIMPLE_JWT, description: 'Logins and tokens for clients written for Simple JWT, in its words; errors are those of Django REST Framework.' }
 
 /** Swagger UI runs its own scripts, styles itself inline, and talks to this host alone. */
 const policy = {
@@ -40,14 +42,14 @@ const policy = {
 }
 
 /** The contract, made from the routes' schemas, and Swagger UI at /docs unless it is switched off. Register it before the routes. */
-async function docs (app: FastifyInstance, { show }: { show: boolean }) {
-  for (const schema of components) app.addSchema(schema)
+async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean, simpleJwt: boolean }) {
+  for (const schema of simpleJwt ? [...components, ...simpleJwtComponents] : components) app.addSchema(schema)
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Latchkey', version: version(), description, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [{ url: '/', description: 'The host that this document comes from, local or production.' }],
-      tags,
+      tags: simpleJwt ? [...tags, simpleJwtTag] : tags,
       components: {
         securitySchemes: {
           bearerAuth: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The `access_token` of a login or a refresh (RFC 6750, RFC 9068, RFC8725).' }
@@ -56,7 +58,8 @@ async function docs (app: FastifyInstance, { show }: { show: boolean }) {
     },
     transform: ({ schema: { problems = [], response, ...schema }, url }) => {
       const all = schema.tags?.includes('Health') ? problems : problems.concat('too_many_requests')
-      return { schema: { ...schema, response: Object.assign({}, response, problemResponses(all)) }, url }
+      const failed = schema.tags?.includes(SIMPLE_JWT) ? faultResponses(all) : problemResponses(all)
+      return { schema: { ...schema, response: Object.assign({}, response, failed) }, url }
     },
     // The other half of the type is for Swagger 2.0.
     transformObject: (document) => completeContract((document as Extract<typeof document, { openapiObject: object }>).openapiObject),

@@ -6,6 +6,7 @@ const schema = {
   summary: 'Get a fresh pair of tokens',
   description: 'Each refresh token is for one use. A retry within the grace time gets the same refresh token again; ' +
     'a client whose answer was lost may use its last token once more; a token that turns up again later ends the session. ' +
+    'With LATCHKEY_REFRESH_ROTATION=off the same refresh token comes back, good until the end it has. ' +
     'A browser that has the token in its cookie sends no body, and gets the next one in the cookie.',
   security: [],
   body: ref(OptionalRefreshToken),

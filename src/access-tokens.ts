@@ -6,13 +6,13 @@ import { LONGEST_ACCESS_TTL } from './config/settings.ts'
 import { headerOf } from './jwt-form.ts'
 import type { KeyRing } from './key-ring.ts'
 
-type Settings = Pick<Config, 'publicUrl' | 'audience' | 'accessTtl'>
+type Settings = Pick<Config, 'publicUrl' | 'audience' | 'accessTtl' | 'leeway'>
 
 /** The one client there is: this service (RFC 9068 §2.2 wants the claim). */
 const CLIENT_ID = 'latchkey'
 /** Tokens live up to so much less than the setting says, so that clients do not refresh in step. */
 const JITTER = 0.1
-/** An `iat` may be so far ahead of our clock (ms). */
+/** An `iat` may be so far ahead of our clock (ms), or by LATCHKEY_LEEWAY where that is longer. */
 const IAT_LEEWAY = 30_000
 
 /** Whom a token is for, and what their operator adds to it. */
@@ -79,7 +79,7 @@ export function createAccessTokens (keys: KeyRing, settings: Settings, { now, ra
     const key = header === undefined ? undefined : await keys.find(header)
     if (key === undefined) return invalid
     try {
-      return judge(key.verify(token), token, now())
+      return judge(key.verify(token), token, { now: now(), leeway: settings.leeway })
     } catch {
       // fast-jwt throws for each of a dozen reasons; the answer is one.
       return invalid
@@ -90,14 +90,15 @@ export function createAccessTokens (keys: KeyRing, settings: Settings, { now, ra
 }
 
 /** What the library leaves open: types, times (which are ours to compare, on the one clock), bytes that are no UTF-8. */
-function judge ({ sub, sid, jti, iat, exp, nbf = 0 }: Record<string, unknown>, token: string, now: number): Verified {
+function judge ({ sub, sid, jti, iat, exp, nbf = 0 }: Record<string, unknown>, token: string, { now, leeway }: { now: number, leeway: number }): Verified {
   const strings = isUuid(sub) && isUuid(sid) && typeof jti === 'string'
   const times = [exp, iat, nbf].every(Number.isFinite)
   const payload = Buffer.from(token.slice(token.indexOf('.') + 1, token.lastIndexOf('.')), 'base64url')
   if (!strings || !times || !isUtf8(payload)) return invalid
-  if (Number(nbf) * 1000 > now || Number(iat) * 1000 > now + IAT_LEEWAY || Number(exp) * 1000 > now + LONGEST_ACCESS_TTL + IAT_LEEWAY) return invalid
-  // RFC 7519 §4.1.4: not on or after; no leeway, since it is our own clock that set it.
-  return Number(exp) * 1000 <= now ? { outcome: 'expired' } : { outcome: 'valid', claims: { sub: String(sub), sid: String(sid) } }
+  const latest = now + Math.max(IAT_LEEWAY, leeway)
+  if (Number(nbf) * 1000 > now + leeway || Number(iat) * 1000 > latest || Number(exp) * 1000 > latest + LONGEST_ACCESS_TTL) return invalid
+  // RFC 7519 §4.1.4: not on or after. Our own clock set it, so that there need be no leeway.
+  return Number(exp) * 1000 + leeway <= now ? { outcome: 'expired' } : { outcome: 'valid', claims: { sub: String(sub), sid: String(sid) } }
 }
 
 function seconds (milliseconds: number): number {

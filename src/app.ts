@@ -22,6 +22,7 @@ import purge from '../plugins/purge.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import refreshCookie from '../plugins/refresh-cookie.ts'
 import securityHeaders from '../plugins/security-headers.ts'
+import simpleJwtManners from '../plugins/simple-jwt.ts'
 import tokens from '../plugins/tokens.ts'
 import { discovery } from '../routes/discovery.ts'
 import { health } from '../routes/health.ts'
@@ -33,6 +34,7 @@ import { privateRoute } from '../routes/private.ts'
 import { refresh } from '../routes/refresh.ts'
 import { register } from '../routes/register.ts'
 import { sessions } from '../routes/sessions.ts'
+import { simpleJwt } from '../routes/simple-jwt.ts'
 import { answerClientError, answerRouterError } from './early-errors.ts'
 import type { Config } from './config.ts'
 import { policyKeyword } from './policy-keyword.ts'
@@ -66,7 +68,7 @@ export async function build (config: Config, { now, random }: Surroundings = { r
   await app.register(rateLimit, { limits: config.rateLimit, redisUrl: config.redisUrl })
   await app.register(notFound)
   await app.register(json)
-  await app.register(docs, { show: config.docs })
+  await app.register(docs, { show: config.docs, simpleJwt: config.simpleJwt })
 
   await app.register(db, config)
   await app.register(clock, { given: now })
@@ -91,9 +93,15 @@ export async function build (config: Config, { now, random }: Surroundings = { r
     await work.register(me)
     await work.register(password)
     await work.register(sessions)
+    if (config.simpleJwt) await work.register(likeSimpleJwt, { prefix: config.simpleJwtPrefix })
   })
 
   return app
+}
+
+async function likeSimpleJwt (scope: FastifyInstance) {
+  await scope.register(simpleJwtManners)
+  await scope.register(simpleJwt)
 }
 
 function serverOptions (config: Config): FastifyHttpOptions<Server> {

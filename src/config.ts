@@ -3,6 +3,7 @@ import { type TransformDecodeError, Value } from '@sinclair/typebox/value'
 import { closest } from 'fastest-levenshtein'
 import { existsSync } from 'node:fs'
 import { Settings } from './config/settings.ts'
+import { sharedSecretContradictions } from './config/shared-secret.ts'
 
 type Values = StaticDecode<typeof Settings>
 
@@ -80,7 +81,8 @@ function refuseContradictions (config: Config) {
     [accessTtl > sessionIdle, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
     [refreshRecovery > 0 && refreshGrace > refreshRecovery, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
     [config.cookies && !carriesCookies(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
-    [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
+    [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself'],
+    ...sharedSecretContradictions(config)
   ]
   const found = contradictions.find(([contradicts]) => contradicts)
   if (found) throw new ConfigError(found[1])

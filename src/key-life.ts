@@ -1,3 +1,4 @@
+import type { Config } from './config.ts'
 import type { SigningKey } from './db/open.ts'
 
 /** How long verifiers may keep the JWKS. */
@@ -16,12 +17,12 @@ export function signerAt<K extends Life> (keys: readonly K[], now: number): K | 
 
 /**
  * @returns the keys that the JWKS shows at `now` and that verify: those to come, the one that signs,
- * and past ones until every token they signed (of at most `accessTtl` ms) has expired.
+ * and past ones until every token they signed has expired, by our leeway too (ms).
  */
-export function publishedAt<K extends Life> (keys: readonly K[], now: number, accessTtl: number): K[] {
+export function publishedAt<K extends Life> (keys: readonly K[], now: number, { accessTtl, leeway }: Pick<Config, 'accessTtl' | 'leeway'>): K[] {
   const good = keys.filter((key) => key.revokedAt === null)
   return good.filter((_, i) => {
     const successor = good[i + 1]
-    return successor === undefined || now <= successor.activeFrom + accessTtl + MARGIN
+    return successor === undefined || now <= successor.activeFrom + accessTtl + leeway + MARGIN
   })
 }

@@ -1,11 +1,13 @@
-import { createSigner, createVerifier } from 'fast-jwt'
+import { ofSharedSecret } from './algorithms.ts'
 import type { Config } from './config.ts'
 import type { SigningKey, Store } from './db/open.ts'
 import { ANNOUNCEMENT, publishedAt, signerAt } from './key-life.ts'
-import { createSigningKey, privatePem, publicPem, rewrap, secretOf, unwrap } from './keys.ts'
+import { algorithmOf, createSigningKey, privatePem, publicPem, rewrap, secretOf, unwrap } from './keys.ts'
 import type { Secrets } from './secrets.ts'
+import { sharedKeys } from './shared-keys.ts'
+import { makeReady, type TokenKey } from './token-key.ts'
 
-type Settings = Pick<Config, 'publicUrl' | 'audience' | 'algorithm' | 'accessTtl'>
+type Settings = Pick<Config, 'publicUrl' | 'audience' | 'algorithm' | 'hsSecret' | 'hsSecretFallbacks' | 'accessTtl' | 'leeway'>
 type KeyStore = Pick<Store, 'insertSigningKey' | 'listSigningKeys' | 'rewrapSigningKey'>
 
 export interface Dependencies {
@@ -15,9 +17,6 @@ export interface Dependencies {
   now: () => number
 }
 
-const TYP = 'at+jwt'
-const REQUIRED_CLAIMS = ['iss', 'aud', 'exp', 'iat', 'sub', 'jti', 'sid']
-const VERIFIED_TOKENS_KEPT = 10_000
 /** An unknown header makes us look for new keys, but not more often. */
 const RELOAD_PAUSE = 5_000
 
@@ -27,11 +26,15 @@ type Key = ReturnType<typeof load>
 /**
  * The signing keys in memory. At first start one is made; a changed algorithm announces one;
  * keys under an earlier secret are encrypted anew under the primary.
+ * Where a shared secret signs, none is made; the newest key pair verifies on, and signs again when the algorithm is changed back.
  * A revoked key is of no use, so nobody needs the secret that it is under.
  * @throws ConfigError when a key is under a secret that is not configured.
  */
 export async function openKeyRing ({ store, secrets, settings, now }: Dependencies) {
   await insertWhereNeeded({ store, secrets, settings, now })
+  const shared = sharedKeys(settings)
+  const sharedSigner = shared.find(({ alg }) => alg === settings.algorithm)
+  const sharedByHeader = new Map(shared.map((key) => [key.header, key]))
   let keys: Key[] = []
   let byHeader = new Map<string, Key>()
   let reloadedAt = -Infinity
@@ -44,26 +47,30 @@ export async function openKeyRing ({ store, secrets, settings, now }: Dependenci
   }
 
   async function read () {
+    const starting = reloadedAt === -Infinity
     reloadedAt = now()
     const known = new Map(keys.map((key) => [key.kid, key]))
     const rows = (await store.listSigningKeys()).filter((row) => row.revokedAt === null)
     // At the start each has to open. Later, one that another process has put under a secret of its own must not hide the rest: revocations above all.
-    const readable = rows.filter((row) => known.size === 0 || known.has(row.kid) || secrets.all.has(row.keyId))
+    const readable = rows.filter((row) => starting || known.has(row.kid) || secrets.all.has(row.keyId))
     keys = readable.map((row) => known.get(row.kid) ?? load(row, secrets, settings))
     byHeader = new Map(keys.map((key) => [key.header, key]))
   }
 
-  /** @returns the published key whose tokens all begin with `header`; an unknown one is looked for, at most once in 5 s. */
-  async function find (header: string): Promise<Key | undefined> {
+  /** @returns the key that verifies and whose tokens all begin with `header`; an unknown one is looked for, at most once in 5 s. */
+  async function find (header: string): Promise<TokenKey | undefined> {
+    const sharedKey = sharedByHeader.get(header)
+    if (sharedKey !== undefined) return sharedKey
     if (!byHeader.has(header) && (reloading || now() - reloadedAt >= RELOAD_PAUSE)) await reload()
     const key = byHeader.get(header)
     return key !== undefined && published().includes(key) ? key : undefined
   }
 
-  const published = () => publishedAt(keys, now(), settings.accessTtl)
+  const published = () => publishedAt(keys, now(), settings)
+  const signer = (): TokenKey | undefined => sharedSigner ?? signerAt(keys, now())
 
   await reload()
-  return { reload, find, published, signer: () => signerAt(keys, now()) }
+  return { reload, find, published, signer }
 }
 
 async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencies) {
@@ -73,6 +80,7 @@ async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencie
   for (const row of rows.filter((one) => one.revokedAt === null && one.keyId !== secrets.primary.id)) {
     await store.rewrapSigningKey(rewrap(row, secretOf(row, secrets), secrets.primary))
   }
+  if (ofSharedSecret(algorithm)) return
   const insert = (activeFrom: number) => store.insertSigningKey(createSigningKey(algorithm, secrets.primary, { now: now(), activeFrom }))
   if (signerAt(rows, now()) === undefined) {
     // Two first starts agree: `activeFrom` is unique. Where there are keys, revoked or still to come, 0 may be taken.
@@ -82,24 +90,10 @@ async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencie
   if (newest !== undefined && newest.alg !== algorithm) await insert(now() + ANNOUNCEMENT)
 }
 
-/** A stored key made ready: its signer and verifier are built once, since each costs ten signatures to build. */
-function load (row: SigningKey, secrets: Secrets, { publicUrl, audience }: Settings) {
-  const { kid, alg, publicJwk, activeFrom } = row
-  // Only the algorithms of LATCHKEY_ALGORITHM are ever written to this column.
-  const algorithm = alg as Config['algorithm']
-  const sign = createSigner({ key: privatePem(unwrap(row, secretOf(row, secrets))), algorithm, kid, header: { alg: algorithm, typ: TYP, kid } })
-  const verify = createVerifier({
-    key: publicPem(row),
-    algorithms: [algorithm],
-    checkTyp: TYP,
-    requiredClaims: REQUIRED_CLAIMS,
-    allowedIss: publicUrl,
-    allowedAud: audience,
-    // Times are compared by the caller, with the service's one clock.
-    ignoreExpiration: true,
-    ignoreNotBefore: true,
-    cache: VERIFIED_TOKENS_KEPT
-  })
-  const [header = ''] = sign({}).split('.')
-  return { kid, alg, activeFrom, header, sign, verify, jwk: { ...JSON.parse(publicJwk), kid, alg, use: 'sig' }, revokedAt: row.revokedAt }
+/** A stored key made ready. */
+function load (row: SigningKey, secrets: Secrets, settings: Settings) {
+  const { kid, publicJwk, activeFrom, revokedAt } = row
+  const alg = algorithmOf(row)
+  const ready = makeReady({ kid, alg, signWith: privatePem(unwrap(row, secretOf(row, secrets))), verifyWith: publicPem(row) }, settings)
+  return { ...ready, activeFrom, revokedAt, jwk: { ...JSON.parse(publicJwk), kid, alg, use: 'sig' } }
 }

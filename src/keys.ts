@@ -1,27 +1,20 @@
 import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
-import { type Config, ConfigError } from './config.ts'
+import { type KeyPairAlgorithm, keyPairAlgorithms } from './algorithms.ts'
+import { ConfigError } from './config.ts'
 import type { SigningKey } from './db/open.ts'
 import type { SecretKeys, Secrets } from './secrets.ts'
 
-export type Algorithm = Config['algorithm']
+/** OpenSSL's curve for each algorithm of elliptic curves (RFC 7518 §3.4); EdDSA is Ed25519, RSA is 3072 bits, whatever the hash. */
+const curves: Partial<Record<KeyPairAlgorithm, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }
+const RSA_BITS = 3_072
 
-const generators: Record<Algorithm, () => { privateKey: KeyObject, publicKey: KeyObject }> = {
-  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  EdDSA: () => generateKeyPairSync('ed25519'),
-  RS256: () => generateKeyPairSync('rsa', { modulusLength: 3072 })
-}
-
-/** The members that RFC 7638 §3.2 (and RFC 8037 §2) hash, in its order; nothing else of a JWK is published. */
-const members: Record<Algorithm, (keyof JsonWebKey)[]> = {
-  ES256: ['crv', 'kty', 'x', 'y'],
-  EdDSA: ['crv', 'kty', 'x'],
-  RS256: ['e', 'kty', 'n']
-}
+/** The members that RFC 7638 §3.2 (and RFC 8037 §2) hash, of whichever kind of key, in its order; nothing else of a JWK is published. */
+const members = ['crv', 'e', 'kty', 'n', 'x', 'y'] as const
 
 /** A new signing key as it is stored, its private part encrypted under `secret`; it signs from `activeFrom` (ms) on. */
-export function createSigningKey (alg: Algorithm, secret: SecretKeys, { now, activeFrom }: { now: number, activeFrom: number }): SigningKey {
-  const { privateKey, publicKey } = generators[alg]()
-  const jwk = publicMembers(alg, publicKey.export({ format: 'jwk' }))
+export function createSigningKey (alg: KeyPairAlgorithm, secret: SecretKeys, { now, activeFrom }: { now: number, activeFrom: number }): SigningKey {
+  const { privateKey, publicKey } = generateKeyPair(alg)
+  const jwk = publicMembers(publicKey.export({ format: 'jwk' }))
   const kid = thumbprint(jwk)
   return {
     kid,
@@ -35,8 +28,14 @@ export function createSigningKey (alg: Algorithm, secret: SecretKeys, { now, act
   }
 }
 
-function publicMembers (alg: Algorithm, jwk: JsonWebKey): JsonWebKey {
-  return Object.fromEntries(members[alg].map((member) => [member, jwk[member]]))
+function generateKeyPair (alg: KeyPairAlgorithm): { privateKey: KeyObject, publicKey: KeyObject } {
+  const namedCurve = curves[alg]
+  if (namedCurve !== undefined) return generateKeyPairSync('ec', { namedCurve })
+  return alg === 'EdDSA' ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: RSA_BITS })
+}
+
+function publicMembers (jwk: JsonWebKey): JsonWebKey {
+  return Object.fromEntries(members.filter((member) => member in jwk).map((member) => [member, jwk[member]]))
 }
 
 /** RFC 7638: SHA-256 over the required members alone, in lexicographic order, without white space. */
@@ -73,11 +72,27 @@ export function rewrap (key: SigningKey, from: SecretKeys, to: SecretKeys): Pick
   return { kid: key.kid, encryptedKey: wrap(unwrap(key, from), key.kid, to), keyId: to.id }
 }
 
+/**
+ * The algorithm of a stored key.
+ * @throws ConfigError unless it is of a key pair: what is published must never be taken for a shared secret.
+ */
+export function algorithmOf (key: SigningKey): KeyPairAlgorithm {
+  const found = keyPairAlgorithms.find((one) => one === key.alg)
+  if (found === undefined) throw altered(key)
+  return found
+}
+
+function altered ({ kid }: SigningKey): ConfigError {
+  return new ConfigError(`DATABASE_URL: signing key ${kid} was altered; restore a backup, or revoke it with latchkey keys revoke`)
+}
+
 /** PKCS #8 bytes as PEM, which the JWT library reads. */
 export function privatePem (der: Buffer): string {
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' }).toString()
 }
 
+/** @throws ConfigError unless it belongs to the `kid`, and so to the private half, which is bound to that. */
 export function publicPem (key: SigningKey): string {
+  if (createHash('sha256').update(key.publicJwk).digest('base64url') !== key.kid) throw altered(key)
   return createPublicKey({ key: JSON.parse(key.publicJwk), format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
 }

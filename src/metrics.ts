@@ -7,7 +7,7 @@ import type { Refreshed } from './sessions.ts'
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
 const outcomes = Object.keys({ logged_in: 0, invalid_credentials: 0, too_many_attempts: 0, overloaded: 0 } satisfies Record<LoggedIn['outcome'], 0>)
-const steps = Object.keys({ rotate: 0, replay: 0, recover: 0, fast_forward: 0, reuse: 0, ended: 0, unreadable: 0 } satisfies Record<Refreshed['step'], 0>)
+const steps = Object.keys({ rotate: 0, keep: 0, replay: 0, recover: 0, fast_forward: 0, reuse: 0, ended: 0, unreadable: 0 } satisfies Record<Refreshed['step'], 0>)
 
 export type Metrics = ReturnType<typeof createMetrics>
 

@@ -1,8 +1,9 @@
 import { createHmac } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Piscina } from 'piscina'
-import type { Done, Task } from './bcrypt-worker.js'
 import type { Config } from './config.ts'
+import { readForeignHash } from './foreign-hashes.ts'
+import type { Done, Task } from './hash-worker.js'
 import { fingerprint } from './secrets.ts'
 import { Unavailable } from './unavailable.ts'
 
@@ -34,7 +35,7 @@ export type Passwords = ReturnType<typeof createPasswords>
 
 export interface Verdict {
   matches: boolean
-  /** The hash is of another cost or key than today's. */
+  /** The hash is of another cost, key or scheme than today's, and a new one is to take its place. */
   outdated: boolean
   /** Milliseconds that the comparison took, without the wait for a thread. */
   took: number
@@ -69,7 +70,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
 
   function startPool (): Piscina {
     const started = new Piscina({
-      filename: new URL('./bcrypt-worker.js', import.meta.url).href,
+      filename: new URL('./hash-worker.js', import.meta.url).href,
       // None of the loaders that this process may have been started with.
       execArgv: [],
       maxThreads: hashThreads,
@@ -93,21 +94,33 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
 
   /** @returns the stored form of a new password. */
   async function hash (password: string): Promise<string> {
-    const { result } = await run<string>({ digest: preHash(password, primary), cost: bcryptCost })
+    const { result } = await run<string>({ text: preHash(password, primary), cost: bcryptCost })
     return `bcrypt_hmac_sha384$${primary.id}$${digits(bcryptCost)}$${result.slice(-53)}`
   }
 
   /** Compares with a stored form; with none, or one that is damaged, it takes as long and never matches. */
   async function verify (password: string, stored: string | undefined): Promise<Verdict> {
-    const parsed = stored === undefined ? undefined : parse(stored, keys)
-    const { result, took } = await run<boolean>({
-      digest: preHash(password, parsed?.key ?? primary),
-      hash: parsed?.bcrypt ?? decoy
-    })
-    if (parsed === undefined || parsed.cost === bcryptCost) costOfToday = took
-    // A lone surrogate becomes U+FFFD in UTF-8, so it could match another password's hash.
-    const matches = result && parsed !== undefined && password.isWellFormed()
-    return { matches, outdated: parsed?.key !== primary || parsed.cost !== bcryptCost, took }
+    // A lone surrogate becomes U+FFFD in UTF-8, so it could match another password's hash; and nobody has an empty one.
+    const comparable = stored !== undefined && password !== '' && password.isWellFormed()
+    const comparison = comparable ? comparisonWith(stored, password) : undefined
+    const { task, outdated, ofToday } = comparison ?? { task: { text: preHash(password, primary), hash: decoy }, outdated: false, ofToday: true }
+    const { result, took } = await run<boolean>(task)
+    if (ofToday) costOfToday = took
+    return { matches: result && comparison !== undefined, outdated, took }
+  }
+
+  /** Undefined when the stored form is none that can be compared with. */
+  function comparisonWith (stored: string, password: string) {
+    const own = parse(stored, keys)
+    if (own !== undefined) {
+      const ofToday = own.cost === bcryptCost
+      return { task: { text: preHash(password, own.key), hash: own.bcrypt }, outdated: own.key !== primary || !ofToday, ofToday }
+    }
+    const foreign = readForeignHash(stored)
+    if (foreign.outcome !== 'known') return undefined
+    // Of a password of which only the beginning has been compared no new hash is made: its end may be a mistake.
+    const outdated = Buffer.byteLength(password) <= foreign.hash.reads
+    return { task: foreign.hash.compare(password), outdated, ofToday: false }
   }
 
   /** To be awaited before a failed login is answered: every failure then takes as long, whatever its hash cost. */
@@ -117,7 +130,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
   }
 
   async function measure (): Promise<number> {
-    const { took } = await run({ digest: preHash('', primary), hash: decoy })
+    const { took } = await run({ text: preHash('', primary), hash: decoy })
     costOfToday = took
     return took
   }

@@ -30,6 +30,8 @@ export interface PresentedToken {
   keyId: string
   sessionId: string
   generation: number
+  /** Seconds since the epoch. */
+  exp: number
   expired: boolean
 }
 
@@ -67,7 +69,7 @@ export function createRefreshTokens (jwts: ReadonlyMap<string, RefreshJwt>, issu
     if (secret === undefined) return undefined
     try {
       const { sid, gen, exp } = secret.jwt.verify(token)
-      return { keyId: secret.id, sessionId: sid, generation: gen, expired: exp * 1000 <= now }
+      return { keyId: secret.id, sessionId: sid, generation: gen, exp, expired: exp * 1000 <= now }
     } catch {
       return undefined
     }

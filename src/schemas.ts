@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { keyPairAlgorithms } from './algorithms.ts'
 import { catalogue, type Code, codes, fieldCodes } from './errors.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
@@ -87,7 +88,7 @@ export const User = Type.Object({
 export const Session = Type.Object({
   id: Id('The `sid` of the session\'s tokens.'),
   created_at: Time('The login.'),
-  last_used_at: Time('The last refresh, or the login.'),
+  last_used_at: Time('The last refresh that gave a new refresh token, or the login.'),
   expires_at: Time('When it ends unless it is refreshed before.'),
   ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
   user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
@@ -103,7 +104,7 @@ export const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health
 const Jwk = Type.Object({
   kid: Base64url('RFC 7638 thumbprint.'),
   kty: enumOf(['EC', 'OKP', 'RSA'], 'The family of the key.'),
-  alg: enumOf(['ES256', 'EdDSA', 'RS256'], 'The one algorithm of this key.'),
+  alg: enumOf([...keyPairAlgorithms], 'The one algorithm of this key.'),
   use: Type.Literal('sig'),
   crv: Type.Optional(Base64url('The curve.')),
   x: Type.Optional(Base64url('First coordinate.')),

@@ -2,6 +2,7 @@ import { createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Config, ConfigError } from './config.ts'
+import { SECRET_OF_ITS_OWN } from './config/shared-secret.ts'
 import { checkSecret } from './config/weak-secrets.ts'
 import { makeFolder } from './db/folder.ts'
 import type { Address } from './db/open.ts'
@@ -24,9 +25,14 @@ export interface Secrets {
   all: ReadonlyMap<string, SecretKeys>
 }
 
-/** @returns the keys of the primary secret (made at first start beside the database when none is set) and its fallbacks. */
-export function loadSecrets (config: Pick<Config, 'secret' | 'secretFallbacks' | 'database'>): Secrets {
-  const primary = deriveKeys(config.secret ?? secretFile(secretPath(config.database)))
+/**
+ * @returns the keys of the primary secret (made at first start beside the database when none is set) and its fallbacks.
+ * @throws ConfigError when the primary is shared with other services as LATCHKEY_HS_SECRET.
+ */
+export function loadSecrets (config: Pick<Config, 'secret' | 'secretFallbacks' | 'hsSecret' | 'hsSecretFallbacks' | 'database'>): Secrets {
+  const secret = config.secret ?? secretFile(secretPath(config.database))
+  if ([config.hsSecret, ...config.hsSecretFallbacks].includes(secret)) throw new ConfigError(SECRET_OF_ITS_OWN)
+  const primary = deriveKeys(secret)
   const keys = [primary, ...config.secretFallbacks.map(deriveKeys)]
   return { primary, all: new Map(keys.map((one) => [one.id, one])) }
 }

@@ -1,12 +1,13 @@
 import { v7 as uuidv7 } from 'uuid'
 import type { AccessClaims, AccessToken, AccessTokens } from './access-tokens.ts'
 import type { Config } from './config.ts'
-import type { Rotation, Session, SessionState, Store, User } from './db/open.ts'
-import { type Step, stepFor, type Windows } from './refresh-table.ts'
-import type { PresentedToken, RefreshToken, RefreshTokens } from './refresh-tokens.ts'
-import { Unavailable } from './unavailable.ts'
+import type { Session, Store, User } from './db/open.ts'
+import type { Step, Windows } from './refresh-table.ts'
+import type { RefreshToken, RefreshTokens } from './refresh-tokens.ts'
+import { createRefresh } from './session-refresh.ts'
+import { createSessionTokens } from './session-tokens.ts'
 
-type Settings = Windows & Pick<Config, 'sessionIdle' | 'sessionMax'>
+type Settings = Windows & Pick<Config, 'sessionIdle' | 'sessionMax' | 'refreshRotation'>
 
 export interface Dependencies {
   store: Store
@@ -30,9 +31,12 @@ export interface Tokens {
   refreshExpiresIn: number
 }
 
-/** What became of a refresh token; `elsewhere` when it came from another address than the last one that gave a new token. */
+/**
+ * What became of a refresh token; `elsewhere` when it came from another address than the last one that gave a new token.
+ * `keep`: without rotation the token stays what it is.
+ */
 export type Refreshed =
-  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'>, session: Session, tokens: Tokens, elsewhere: boolean }
+  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'> | 'keep', session: Session, tokens: Tokens, elsewhere: boolean }
   | { outcome: 'refused', step: 'unreadable' | 'ended' }
   | { outcome: 'refused', step: 'reuse', session: Session }
 
@@ -47,7 +51,10 @@ const COUNTED_AT_ONCE = 2_000
 export type Sessions = ReturnType<typeof createSessions>
 
 /** The life of a session: opened by a login, carried on by refreshes, ended by a logout (docs/sessions.md). */
-export function createSessions ({ store, accessTokens, refreshTokens, primaryKeyId, settings, now }: Dependencies) {
+export function createSessions (dependencies: Dependencies) {
+  const { store, refreshTokens, primaryKeyId, settings, now } = dependencies
+  const tokensFor = createSessionTokens(dependencies)
+
   /** @returns undefined when the user was disabled, or their sessions ended, since `user` was read. */
   async function open (user: User, client: Client): Promise<Opened | undefined> {
     const time = now()
@@ -76,63 +83,6 @@ export function createSessions ({ store, accessTokens, refreshTokens, primaryKey
   }
 
   /**
-   * One step of the refresh table. The usual case is one UPDATE; when no row matched, the row is read and judged once,
-   * and a step that only became possible meanwhile is tried once more.
-   */
-  async function refresh (token: string, ip: string): Promise<Refreshed> {
-    const time = now()
-    const presented = refreshTokens.verify(token, time)
-    if (presented === undefined || presented.expired) return { outcome: 'refused', step: 'unreadable' }
-
-    let fastForward = false
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      const rotated = await store.rotateSession(rotation(presented, { time, ip, fastForward }))
-      if (rotated) return refreshed(fastForward ? 'fast_forward' : stepTaken(rotated), rotated, false)
-
-      const state = await store.findSession(presented.sessionId)
-      const step = state === undefined ? 'ended' : stepFor(state, presented, { ...settings, now: time, primaryKeyId })
-      if (state === undefined || step === 'ended') return { outcome: 'refused', step: 'ended' }
-      if (step === 'replay') return refreshed(step, state, state.ip !== ip)
-      if (step === 'reuse') {
-        await store.revokeSession(state.id, time, 'reuse_detected')
-        return { outcome: 'refused', step, session: state }
-      }
-      fastForward = step === 'fast_forward'
-    }
-    throw new Unavailable('the session changed under two attempts')
-  }
-
-  function rotation ({ sessionId, generation, keyId }: PresentedToken, { time, ip, fastForward }: { time: number, ip: string, fastForward: boolean }): Rotation {
-    const { sessionIdle, refreshGrace, refreshRecovery } = settings
-    return {
-      id: sessionId,
-      generation,
-      keyId,
-      primaryKeyId,
-      ip,
-      now: time,
-      idleExpiresAt: time + sessionIdle,
-      // A window of 0 ms is none: not even this millisecond is in it, nor one ahead of our clock.
-      usedBefore: refreshGrace > 0 ? time - refreshGrace : Number.MAX_SAFE_INTEGER,
-      usedSince: refreshRecovery > 0 ? time - refreshRecovery : Number.MAX_SAFE_INTEGER,
-      fastForward: fastForward ? 1 : 0
-    }
-  }
-
-  function refreshed (step: Exclude<Step, 'ended' | 'reuse'>, row: TokenRow, elsewhere: boolean): Refreshed {
-    const tokens = tokensFor(row)
-    return tokens ? { outcome: 'refreshed', step, session: row, tokens, elsewhere } : { outcome: 'refused', step: 'ended' }
-  }
-
-  function tokensFor (row: TokenRow): Tokens | undefined {
-    const refresh = refreshTokens.issue(row)
-    if (refresh === undefined) return undefined
-    const { id: sessionId, userId, expiresAt, claims, externalId } = row
-    const access = accessTokens.issue({ userId, sessionId, expiresAt, claims, externalId })
-    return { access, refresh, refreshExpiresIn: refresh.exp - Math.floor(now() / 1000) }
-  }
-
-  /**
    * Ends the session of any refresh token that one of our secrets signed, whatever its generation or expiry.
    * @returns what was ended; undefined when there was nothing to end.
    */
@@ -155,7 +105,7 @@ export function createSessions ({ store, accessTokens, refreshTokens, primaryKey
 
   return {
     open,
-    refresh,
+    refresh: createRefresh(dependencies, tokensFor),
     countLive,
     logout,
     /** Whether the session and the user of a good access token are good too. */
@@ -167,10 +117,3 @@ export function createSessions ({ store, accessTokens, refreshTokens, primaryKey
     end: (id: string, userId: string) => store.revokeOwnSession({ id, userId, now: now(), reason: 'logout' })
   }
 }
-
-/** Recovery leaves the lost sibling usable beside the new one. */
-function stepTaken ({ first, generation }: Session): 'rotate' | 'recover' {
-  return first < generation ? 'recover' : 'rotate'
-}
-
-type TokenRow = Session & Pick<SessionState, 'claims' | 'externalId'>

@@ -8,7 +8,7 @@ import { loadConfig } from './config.ts'
 export async function wholeContract (): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-'))
   try {
-    const app = await build(loadConfig({ DATABASE_URL: `file:${join(folder, 'latchkey.db')}`, LOG_LEVEL: 'silent' }))
+    const app = await build(loadConfig({ DATABASE_URL: `file:${join(folder, 'latchkey.db')}`, LOG_LEVEL: 'silent', LATCHKEY_SIMPLE_JWT: 'on' }))
     await app.ready()
     const contract = app.swagger()
     await app.close()

@@ -5,7 +5,7 @@ import { parseClaims } from '../src/claims.ts'
 import { loadConfig } from '../src/config.ts'
 import { bearer, build, fakeClock, folder, getPrivate, login, PASSWORD, refresh, register, settings } from './fixtures/app.ts'
 import { sql } from './fixtures/accounts.ts'
-import { decode } from './fixtures/forge.ts'
+import { decode, stealKey } from './fixtures/forge.ts'
 
 const DAY = 86_400_000
 const names = ['iss', 'aud', 'sub', 'client_id', 'exp', 'iat', 'jti', 'sid', 'token_type']
@@ -101,6 +101,39 @@ t.test('POST /login at a fraction of a second → whole seconds in the token, an
   t.equal((await getPrivate(app, token)).statusCode, 200)
   clock.advance(1)
   t.equal((await getPrivate(app, token)).json().code, 'token_expired')
+})
+
+t.test('GET /private with LATCHKEY_LEEWAY → 200 so much longer, to the last millisecond, then 401 token_expired; the session\'s end comes first', async (t) => {
+  const path = folder(t)
+  const start = async (env: NodeJS.ProcessEnv) => await build(t, { path, now: clock.now, random: () => 0, env: { LATCHKEY_LEEWAY: '90s', LATCHKEY_ACCESS_TTL: '60s', ...env } })
+  const app = await start({})
+  await register(app)
+  const { access_token: token, expires_in: expiresIn } = await login(app)
+  t.equal(expiresIn, 60, 'clients are told as ever')
+  clock.advance(Number(decode(token).payload['exp']) * 1000 + 90_000 - 1 - clock.now())
+  t.equal((await getPrivate(app, token)).statusCode, 200)
+  clock.advance(1)
+  t.equal((await getPrivate(app, token)).json().code, 'token_expired')
+
+  const { access_token: last } = await login(await start({ LATCHKEY_SESSION_IDLE: '60s' }))
+  clock.advance(59_999)
+  t.equal((await getPrivate(app, last)).statusCode, 200)
+  clock.advance(1_001)
+  t.equal((await getPrivate(app, last)).json().code, 'invalid_token')
+})
+
+t.test('GET /private with LATCHKEY_LEEWAY and a token of the near future → 200; of a later one → 401', async (t) => {
+  for (const [leeway, iat, nbf] of [['0s', 30, 0], ['10s', 30, 10], ['5m', 300, 300]] as const) {
+    const path = folder(t)
+    const app = await build(t, { path, now: clock.now, env: { LATCHKEY_LEEWAY: leeway } })
+    await register(app)
+    const { payload } = decode((await login(app)).access_token)
+    const { forge } = await stealKey(app, path)
+    const seconds = Math.floor(clock.now() / 1000)
+    const answer = async (claims: object) => (await getPrivate(app, forge({ ...payload, exp: seconds + 900, ...claims }))).statusCode
+    t.strictSame([await answer({ iat: seconds + iat }), await answer({ iat: seconds + iat + 1 })], [200, 401], `iat, ${leeway}`)
+    t.strictSame([await answer({ nbf: seconds + nbf }), await answer({ nbf: seconds + nbf + 1 })], [200, 401], `nbf, ${leeway}`)
+  }
 })
 
 t.test('POST /refresh near the end of a session → 200, and no access token outlives it', async (t) => {

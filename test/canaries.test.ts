@@ -48,6 +48,7 @@ const env = {
   LATCHKEY_PUBLIC_URL: 'https://auth.example.com',
   LATCHKEY_SECRET: secretCanary('secret'),
   LATCHKEY_SECRET_FALLBACKS: secretCanary('earlier secret'),
+  LATCHKEY_HS_SECRET_FALLBACKS: secretCanary('shared secret'),
   LATCHKEY_PASSWORD_PEPPER: secretCanary('pepper'),
   LATCHKEY_PASSWORD_PEPPER_FALLBACKS: secretCanary('earlier pepper')
 }

@@ -6,9 +6,13 @@ import t from 'tap'
 import { type Config, ConfigError, envName, loadConfig } from '../src/config.ts'
 import { shownAddress } from '../src/config/database.ts'
 import { Settings } from '../src/config/settings.ts'
+import { SECRET_OF_ITS_OWN } from '../src/config/shared-secret.ts'
 import { folder } from './fixtures/app.ts'
 
 const SECRET = 'KqX7w0aVd9ZpR3sYtB5nMgJcH2fLuE8iO4xQ'
+/** Of 64 bytes, and of 48. */
+const LONG_SECRET = 'Zt5xQ9bLw2Vn8Rk4Jd7Gs0Yh3Mf6Pc1TaE-iXoUvBqWzNyKj_HgFlDrSmCpA5e8u'
+const MIDDLE_SECRET = LONG_SECRET.slice(0, 48)
 const OTHER_SECRET = 'h3Wm8TzQ1rUoA6yNkC0vXbE5gSjP9dLf7iKq'
 const names = Object.values(Settings.properties).map(envName)
 
@@ -38,10 +42,13 @@ t.test('without any setting → the defaults', async (t) => {
     publicUrl: 'http://localhost:3000',
     audience: ['latchkey'],
     algorithm: 'ES256',
+    hsSecretFallbacks: [],
     secretFallbacks: [],
     accessTtl: 900_000,
+    leeway: 0,
     sessionIdle: 14 * 86_400_000,
     sessionMax: 30 * 86_400_000,
+    refreshRotation: true,
     refreshGrace: 10_000,
     refreshRecovery: 86_400_000,
     bcryptCost: 12,
@@ -55,6 +62,8 @@ t.test('without any setting → the defaults', async (t) => {
     cookies: false,
     corsOrigins: [],
     docs: true,
+    simpleJwt: false,
+    simpleJwtPrefix: '/api/token',
     requestTimeout: 15_000,
     shutdownDelay: 1_000,
     auditRetention: 90 * 86_400_000
@@ -80,12 +89,17 @@ const good: Record<string, [string, Partial<Config>][]> = {
   LATCHKEY_PUBLIC_URL: ['https://auth.example', 'http://localhost:8080', 'https://example.org/auth', 'https://[::1]:8443', 'https://example.org/a/b', `https://x.example/${'a'.repeat(232)}`]
     .map((publicUrl) => [publicUrl, { publicUrl }]),
   LATCHKEY_AUDIENCE: [['api', { audience: ['api'] }], [' a , b,,c ,', { audience: ['a', 'b', 'c'] }], ['x'.repeat(496), { audience: ['x'.repeat(496)] }]],
-  LATCHKEY_ALGORITHM: [['EdDSA', { algorithm: 'EdDSA' }], ['RS256', { algorithm: 'RS256' }]],
+  LATCHKEY_ALGORITHM: [['ES384', { algorithm: 'ES384' }], ['ES512', { algorithm: 'ES512' }], ['EdDSA', { algorithm: 'EdDSA' }], ['RS256', { algorithm: 'RS256' }], ['PS512', { algorithm: 'PS512' }]],
+  // With LATCHKEY_ALGORITHM alone, which has tests of its own.
+  LATCHKEY_HS_SECRET: [],
+  LATCHKEY_HS_SECRET_FALLBACKS: [[`${SECRET}, ${OTHER_SECRET}`, { hsSecretFallbacks: [SECRET, OTHER_SECRET] }]],
   LATCHKEY_SECRET: [[SECRET, { secret: SECRET }], ['Ünïcödé zählt in Bytes, nicht', { secret: 'Ünïcödé zählt in Bytes, nicht' }]],
   LATCHKEY_SECRET_FALLBACKS: [[`${SECRET}, ${OTHER_SECRET}`, { secretFallbacks: [SECRET, OTHER_SECRET] }]],
   LATCHKEY_ACCESS_TTL: [['5s', { accessTtl: 5_000 }], ['5000ms', { accessTtl: 5_000 }], ['24h', { accessTtl: 86_400_000 }]],
+  LATCHKEY_LEEWAY: [['0s', {}], ['5m', { leeway: 300_000 }]],
   LATCHKEY_SESSION_IDLE: [['15m', { sessionIdle: 900_000 }], ['30d', { sessionIdle: 30 * 86_400_000 }]],
   LATCHKEY_SESSION_MAX: [['3650d', { sessionMax: 3650 * 86_400_000 }]],
+  LATCHKEY_REFRESH_ROTATION: [['off', { refreshRotation: false }], ['on', {}]],
   LATCHKEY_REFRESH_GRACE: [['0s', { refreshGrace: 0 }], ['5m', { refreshGrace: 300_000 }]],
   LATCHKEY_REFRESH_RECOVERY: [['0s', { refreshRecovery: 0 }], ['30d', { refreshRecovery: 30 * 86_400_000 }]],
   LATCHKEY_BCRYPT_COST: [['4', { bcryptCost: 4 }], ['15', { bcryptCost: 15 }]],
@@ -110,6 +124,8 @@ const good: Record<string, [string, Partial<Config>][]> = {
     ['http://localhost:5173 , https://[::1]:8443', { corsOrigins: ['http://localhost:5173', 'https://[::1]:8443'] }]
   ],
   LATCHKEY_DOCS: [['off', { docs: false }], ['on', {}]],
+  LATCHKEY_SIMPLE_JWT: [['on', { simpleJwt: true }], ['off', {}]],
+  LATCHKEY_SIMPLE_JWT_PREFIX: ['/token', '/auth/jwt', '/api/v1.2/token_pair', '/loginx', `/${'a'.repeat(99)}`].map((simpleJwtPrefix) => [simpleJwtPrefix, { simpleJwtPrefix }]),
   LATCHKEY_REQUEST_TIMEOUT: [['1s', { requestTimeout: 1_000 }], ['5m', { requestTimeout: 300_000 }]],
   LATCHKEY_SHUTDOWN_DELAY: [['0s', { shutdownDelay: 0 }], ['5m', { shutdownDelay: 300_000 }]],
   LATCHKEY_AUDIT_RETENTION: [['1h', { auditRetention: 3_600_000 }], ['3650d', { auditRetention: 3650 * 86_400_000 }]],
@@ -155,12 +171,16 @@ const bad: Record<string, string[]> = {
     'javascript:alert(1)', 'file:///etc', 'https://127.1', `https://x.example/${'a'.repeat(233)}`
   ],
   LATCHKEY_AUDIENCE: [' ', ',', ' , ,', 'x'.repeat(497), 'é'.repeat(249)],
-  LATCHKEY_ALGORITHM: [...notChoices, 'HS256', 'none', 'es256', 'ES384', 'ES256 '],
+  LATCHKEY_ALGORITHM: [...notChoices, 'none', 'es256', 'ES256 ', 'ES256K', 'ES521', 'RS1', 'PS', 'HS1', 'Ed25519', 'EDDSA', 'toString'],
+  LATCHKEY_HS_SECRET: notSecrets,
+  LATCHKEY_HS_SECRET_FALLBACKS: ['x', `${SECRET},short`, 'changeme-changeme-changeme-changeme'],
   LATCHKEY_SECRET: notSecrets,
   LATCHKEY_SECRET_FALLBACKS: ['x', `${SECRET},short`, 'changeme-changeme-changeme-changeme'],
   LATCHKEY_ACCESS_TTL: [...notDurations, '4999ms', '25h', '0s'],
+  LATCHKEY_LEEWAY: [...notDurations, '301s'],
   LATCHKEY_SESSION_IDLE: [...notDurations, '59s', '3651d'],
   LATCHKEY_SESSION_MAX: [...notDurations, '59s', '3651d'],
+  LATCHKEY_REFRESH_ROTATION: [...notChoices, 'OFF', 'no'],
   LATCHKEY_REFRESH_GRACE: [...notDurations, '301s'],
   LATCHKEY_REFRESH_RECOVERY: [...notDurations, '31d'],
   LATCHKEY_BCRYPT_COST: [...notNumbers, '3', '16'],
@@ -184,6 +204,11 @@ const bad: Record<string, string[]> = {
     'https://app.example.com:443', 'http://app.example.com:80', 'ftp://app.example.com', 'file:///app', 'https://bücher.example', 'https://a.example https://b.example', 'https://a.example,*'
   ],
   LATCHKEY_DOCS: [...notChoices, 'OFF', 'no'],
+  LATCHKEY_SIMPLE_JWT: [...notChoices, 'ON', '1'],
+  LATCHKEY_SIMPLE_JWT_PREFIX: [
+    ' ', '/', 'token', '/auth/jwt/', '//auth/jwt', '/auth//jwt', '/auth/:jwt', '/auth/*', '/auth/jwt?x', '/auth/jwt#x', '/a b', '/../auth', '/.well-known', '/%61uth', '/ünïcöde', `/${'a'.repeat(100)}`,
+    '/login', '/logout/all', '/docs/jwt', '/openapi.json'
+  ],
   LATCHKEY_REQUEST_TIMEOUT: [...notDurations, '0s', '999ms', '301s'],
   LATCHKEY_SHUTDOWN_DELAY: [...notDurations, '301s'],
   LATCHKEY_AUDIT_RETENTION: [...notDurations, '59m', '3651d'],
@@ -236,7 +261,18 @@ t.test('settings that contradict each other → ConfigError that names one of th
     [{ LATCHKEY_REFRESH_GRACE: '11s', LATCHKEY_REFRESH_RECOVERY: '10s' }, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
     ...['http://auth.example', 'http://localhost.example', 'http://localhost.example/https:', 'http://10.0.0.1:3000'].map((publicUrl): [NodeJS.ProcessEnv, string] =>
       [{ LATCHKEY_COOKIES: 'on', LATCHKEY_PUBLIC_URL: publicUrl }, 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost']),
-    [{ LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: `${OTHER_SECRET},${SECRET}` }, 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself']
+    [{ LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: `${OTHER_SECRET},${SECRET}` }, 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself'],
+    ...['HS256', 'HS384', 'HS512'].map((algorithm): [NodeJS.ProcessEnv, string] =>
+      [{ LATCHKEY_ALGORITHM: algorithm }, `LATCHKEY_HS_SECRET: expected with ${algorithm}; openssl rand -base64 48 makes one`]),
+    [{ LATCHKEY_ALGORITHM: 'HS384', LATCHKEY_HS_SECRET: SECRET }, 'LATCHKEY_HS_SECRET: expected at least 48 bytes for HS384'],
+    [{ LATCHKEY_ALGORITHM: 'HS384', LATCHKEY_HS_SECRET: MIDDLE_SECRET.slice(1) }, 'LATCHKEY_HS_SECRET: expected at least 48 bytes for HS384'],
+    [{ LATCHKEY_ALGORITHM: 'HS512', LATCHKEY_HS_SECRET: LONG_SECRET.slice(0, 63) }, 'LATCHKEY_HS_SECRET: expected at least 64 bytes for HS512'],
+    [{ LATCHKEY_HS_SECRET: LONG_SECRET }, 'LATCHKEY_HS_SECRET: expected with HS256, HS384 or HS512 alone; in LATCHKEY_HS_SECRET_FALLBACKS it verifies with ES256 too'],
+    [{ LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: SECRET, LATCHKEY_HS_SECRET_FALLBACKS: SECRET }, 'LATCHKEY_HS_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_HS_SECRET itself'],
+    ...['LATCHKEY_SECRET', 'LATCHKEY_SECRET_FALLBACKS', 'LATCHKEY_PASSWORD_PEPPER', 'LATCHKEY_PASSWORD_PEPPER_FALLBACKS'].flatMap((name): [NodeJS.ProcessEnv, string][] => [
+      [{ LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: SECRET, [name]: SECRET }, SECRET_OF_ITS_OWN],
+      [{ LATCHKEY_HS_SECRET_FALLBACKS: `${OTHER_SECRET},${SECRET}`, [name]: SECRET }, SECRET_OF_ITS_OWN]
+    ])
   ]
   for (const [env, message] of contradictions) t.equal(complaint(env), message)
 
@@ -246,7 +282,10 @@ t.test('settings that contradict each other → ConfigError that names one of th
     { LATCHKEY_REFRESH_GRACE: '5m', LATCHKEY_REFRESH_RECOVERY: '0s' },
     ...['https://auth.example/auth', 'http://localhost', 'http://localhost:8080/auth', 'http://127.0.0.1:3000', 'http://[::1]:3000'].map((publicUrl) =>
       ({ LATCHKEY_COOKIES: 'on', LATCHKEY_PUBLIC_URL: publicUrl })),
-    { LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: OTHER_SECRET }
+    { LATCHKEY_SECRET: SECRET, LATCHKEY_SECRET_FALLBACKS: OTHER_SECRET },
+    { LATCHKEY_SECRET: OTHER_SECRET, LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: 'x7-Äpfel+Ölzeug_überQ3#zK9wNv' },
+    { LATCHKEY_ALGORITHM: 'HS384', LATCHKEY_HS_SECRET: MIDDLE_SECRET, LATCHKEY_HS_SECRET_FALLBACKS: `${SECRET},${LONG_SECRET}` },
+    { LATCHKEY_ALGORITHM: 'HS512', LATCHKEY_HS_SECRET: LONG_SECRET.slice(0, 64) }
   ]
   for (const env of consistent) t.equal(complaint(env), '')
 })

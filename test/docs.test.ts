@@ -2,6 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { auditEvents } from '../src/audit.ts'
+import { envName } from '../src/config.ts'
+import { Settings } from '../src/config/settings.ts'
 import { createMetrics } from '../src/metrics.ts'
 
 const pages = ['.', 'docs'].flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('.md')).map((name) => join(folder, name)))
@@ -39,4 +41,26 @@ t.test('docs/operations.md explains every audit event and every metric of ours, 
   const { registry, watchHashPlaces } = createMetrics()
   watchHashPlaces(() => 0)
   t.same(named(/`(latchkey_\w+)`/g), registry.getMetricsAsArray().map(({ name }) => name).filter((name) => name.startsWith('latchkey_')).toSorted())
+})
+
+t.test('every setting of Latchkey that a page names is there', async (t) => {
+  const settings = new Set(Object.values(Settings.properties).map(envName))
+  for (const page of pages) {
+    const named = Array.from(readFileSync(page, 'utf8').matchAll(/`(LATCHKEY_\w*[A-Z])(?:=[^`]*)?`/g), ([, name = '']) => name)
+    t.same(named.filter((name) => !settings.has(name)), [], page)
+  }
+})
+
+/** Those of version 5.5.1, and of its master branch ON_LOGIN_SUCCESS and ON_LOGIN_FAILED. */
+const ofSimpleJwt = [
+  'ACCESS_TOKEN_LIFETIME', 'REFRESH_TOKEN_LIFETIME', 'ROTATE_REFRESH_TOKENS', 'BLACKLIST_AFTER_ROTATION', 'UPDATE_LAST_LOGIN', 'ALGORITHM', 'SIGNING_KEY', 'VERIFYING_KEY', 'AUDIENCE', 'ISSUER',
+  'JSON_ENCODER', 'JWK_URL', 'LEEWAY', 'AUTH_HEADER_TYPES', 'AUTH_HEADER_NAME', 'USER_ID_FIELD', 'USER_ID_CLAIM', 'USER_AUTHENTICATION_RULE', 'ON_LOGIN_SUCCESS', 'ON_LOGIN_FAILED', 'AUTH_TOKEN_CLASSES',
+  'TOKEN_TYPE_CLAIM', 'JTI_CLAIM', 'TOKEN_USER_CLASS', 'SLIDING_TOKEN_LIFETIME', 'SLIDING_TOKEN_REFRESH_LIFETIME', 'SLIDING_TOKEN_REFRESH_EXP_CLAIM', 'TOKEN_OBTAIN_SERIALIZER', 'TOKEN_REFRESH_SERIALIZER',
+  'TOKEN_VERIFY_SERIALIZER', 'TOKEN_BLACKLIST_SERIALIZER', 'SLIDING_TOKEN_OBTAIN_SERIALIZER', 'SLIDING_TOKEN_REFRESH_SERIALIZER', 'CHECK_REVOKE_TOKEN', 'REVOKE_TOKEN_CLAIM', 'CHECK_USER_IS_ACTIVE'
+]
+
+t.test('docs/simple-jwt-settings.md has a row for each setting of Simple JWT, and one alone', async (t) => {
+  const rows = Array.from(readFileSync('docs/simple-jwt-settings.md', 'utf8').matchAll(/^\| `([A-Z_]+)` \|/gm), ([, name = '']) => name)
+  t.same(rows.filter((name) => name !== 'SIMPLE_JWT').toSorted(), ofSimpleJwt.toSorted())
+  t.equal(ofSimpleJwt.length, 36)
 })

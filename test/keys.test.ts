@@ -65,16 +65,17 @@ t.test('which key signs and which are published, at the edges of their lives', a
   const key = (activeFrom: number, revokedAt: number | null = null) => ({ activeFrom, revokedAt })
   const [first, second, third] = [key(0), key(1_000), key(5_000)]
   const keys = [first, second, third]
+  const lives = { accessTtl: 400, leeway: 100 }
   t.equal(signerAt([], 0), undefined)
   t.equal(signerAt([key(10)], 9), undefined)
   t.equal(signerAt(keys, 999), first)
   t.equal(signerAt(keys, 1_000), second)
   t.equal(signerAt([first, key(1_000, 2_000)], 3_000), first)
-  t.strictSame(publishedAt(keys, 0, 500), keys, 'those to come too')
-  t.strictSame(publishedAt(keys, 1_000 + 500 + 60_000, 500), keys, 'while a token of the first may live')
-  t.strictSame(publishedAt(keys, 1_000 + 500 + 60_001, 500), [second, third])
-  t.strictSame(publishedAt(keys, 10 ** 9, 500), [third])
-  t.strictSame(publishedAt([key(0, 1), second, key(2_000, 3_000), third], 5_000, 500), [second, third], 'none that is revoked')
+  t.strictSame(publishedAt(keys, 0, lives), keys, 'those to come too')
+  t.strictSame(publishedAt(keys, 1_000 + 500 + 60_000, lives), keys, 'while a token of the first may live')
+  t.strictSame(publishedAt(keys, 1_000 + 500 + 60_001, lives), [second, third])
+  t.strictSame(publishedAt(keys, 10 ** 9, lives), [third])
+  t.strictSame(publishedAt([key(0, 1), second, key(2_000, 3_000), third], 5_000, lives), [second, third], 'none that is revoked')
 })
 
 t.test('no file of the data holds a private key', async (t) => {
@@ -102,6 +103,17 @@ t.test('a start on a key that was altered, or put in another\'s place → no sta
     await t.rejects(build(t, { path }), String(bad).slice(0, 8))
   }
   put(second)
+
+  const columns = { alg: ['HS256', 'none', 'ES384', ''], public_jwk: select(path, 'SELECT public_jwk FROM signing_keys WHERE kid <> ?', kid).map((row) => row['public_jwk']) }
+  for (const [column, values] of Object.entries(columns)) {
+    const [good] = select(path, `SELECT ${column} AS value FROM signing_keys WHERE kid = ?`, kid)
+    const write = (value: unknown) => sql(path, `UPDATE signing_keys SET ${column} = ? WHERE kid = ?`, value, kid)
+    for (const bad of values) {
+      write(bad)
+      await t.rejects(build(t, { path }), `${column} ${bad}`)
+    }
+    write(good?.['value'])
+  }
   t.ok(await build(t, { path }))
 })
 

@@ -184,7 +184,7 @@ t.test('the rules and the SQL agree on any row and any token', async (t) => {
   async function present ({ id, token: { generation, keyId }, windows, age }: Row & { id: string }) {
     const claims: RefreshClaims = { iss: '', sub: id, sid: id, gen: generation, jti: '', token_type: 'refresh', iat: 0, exp: 1e10 }
     const sessions = createSessions({
-      store, accessTokens, refreshTokens, primaryKeyId: primaryId, settings: { ...windows, sessionIdle: IDLE, sessionMax: IDLE }, now: () => START + age
+      store, accessTokens, refreshTokens, primaryKeyId: primaryId, settings: { ...windows, refreshRotation: true, sessionIdle: IDLE, sessionMax: IDLE }, now: () => START + age
     })
     const answer = await sessions.refresh(jwts.get(keyId)?.sign(claims) ?? '', '127.0.0.1')
     const given = answer.outcome === 'refreshed' ? refreshTokens.verify(answer.tokens.refresh.token, 0) : undefined

@@ -201,7 +201,7 @@ t.test('after a leak: a start with a new secret alone, once every key of the old
 })
 
 t.test('a database on a server and no LATCHKEY_SECRET → ConfigError: there is no file beside it', async (t) => {
-  t.throws(() => loadSecrets({ database: { url: 'postgres://localhost/latchkey' }, secretFallbacks: [] }), {
+  t.throws(() => loadSecrets({ database: { url: 'postgres://localhost/latchkey' }, secretFallbacks: [], hsSecretFallbacks: [] }), {
     name: 'ConfigError', message: /^LATCHKEY_SECRET: expected with PostgreSQL, the same for every replica; openssl rand/
   })
 })

@@ -10,6 +10,7 @@ import { outputOf, time } from './output.ts'
 import { refusePasswordArgument, withPasswords } from './passwords.ts'
 import { record, Refused, type Terminal, withService } from './terminal.ts'
 import { newPassword } from './typed.ts'
+import { addUserImportCommand } from './users-import.ts'
 
 interface NewAccount {
   email?: string
@@ -34,6 +35,7 @@ export function addUserCommands (program: Command, terminal: Terminal) {
     .action((name: string, account: NewAccount) => createUser(program, terminal, { name, ...account }))
 
   addAccountCommands(users, program, terminal)
+  addUserImportCommand(users, program, terminal)
 }
 
 async function createUser (program: Command, terminal: Terminal, { name, email, claims }: NewAccount & { name: string }) {

@@ -49,3 +49,13 @@ export function redisUrl (value: string): string {
   if (!/^rediss?:\/\//.test(value) || !URL.canParse(value)) throw new Error('expected a URL such as redis://localhost:6379')
   return value
 }
+
+/** The first segments of our own paths. */
+const ownSegments = ['register', 'login', 'refresh', 'logout', 'private', 'me', 'password', 'sessions', 'livez', 'readyz', 'docs', 'openapi.json', 'openapi.yaml']
+
+/** @throws unless it is a path of plain segments that no route of ours begins with. */
+export function freePath (value: string): string {
+  const [, first = ''] = /^\/(\w[\w.-]*)(?:\/\w[\w.-]*)*$/.exec(value) ?? []
+  if (first === '' || value.length > 100 || ownSegments.includes(first)) throw new Error('expected a path such as /api/token, beside the service\'s own')
+  return value
+}

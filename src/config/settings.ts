@@ -1,8 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import { availableParallelism } from 'node:os'
+import { keyPairAlgorithms, sharedSecretAlgorithms } from '../algorithms.ts'
 import { choice, duration, integer, list, text, toggle } from './kinds.ts'
 import { databaseAddress } from './database.ts'
-import { DEFAULT_RATE_LIMITS, hostAndPort, origin, proxy, rateLimits, redisUrl } from './network.ts'
+import { DEFAULT_RATE_LIMITS, freePath, hostAndPort, origin, proxy, rateLimits, redisUrl } from './network.ts'
 import { checkSecret } from './weak-secrets.ts'
 
 /** No access token may outlive this, whatever LATCHKEY_ACCESS_TTL was when it was issued. */
@@ -21,14 +22,22 @@ export const Settings = Type.Object({
   publicUrl: Type.Optional(text(publicUrl,
     { env: 'LATCHKEY_PUBLIC_URL', description: 'The URL under which clients reach the service; the issuer (`iss`) of its tokens. Without it: `http://localhost:PORT`.' })),
   audience: list({ env: 'LATCHKEY_AUDIENCE', default: 'latchkey', description: 'Who the access tokens are for (`aud`), comma-separated.' }),
-  algorithm: choice(['ES256', 'EdDSA', 'RS256'],
-    { env: 'LATCHKEY_ALGORITHM', default: 'ES256', description: 'How access tokens are signed: `ES256`, `EdDSA` or `RS256`. A change announces a new key.' }),
+  algorithm: choice([...keyPairAlgorithms, ...sharedSecretAlgorithms], {
+    env: 'LATCHKEY_ALGORITHM',
+    default: 'ES256',
+    description: 'How access tokens are signed: `ES256`, `ES384`, `ES512`, `EdDSA`, or `RS` or `PS` with `256`, `384` or `512`; a change announces a new key. Or with a secret that verifiers share: `HS256`, `HS384`, `HS512`.'
+  }),
+  hsSecret: Type.Optional(text(secret,
+    { env: 'LATCHKEY_HS_SECRET', description: 'The secret of `HS256`, `HS384` or `HS512`, at least 32, 48 or 64 bytes. It is another than `LATCHKEY_SECRET`, for those who verify have to know it.' })),
+  hsSecretFallbacks: list({ env: 'LATCHKEY_HS_SECRET_FALLBACKS', default: '', description: 'Earlier secrets of that kind, comma-separated: they verify and sign nothing, whatever the algorithm is now.' }, checkSecret),
   secret: Type.Optional(text(secret,
     { env: 'LATCHKEY_SECRET', hidden: 'all', description: 'The master secret, at least 32 bytes. Without it one is made at the first start, in the file `secret` beside the database.' })),
   secretFallbacks: list({ env: 'LATCHKEY_SECRET_FALLBACKS', hidden: 'all', default: '', description: 'Earlier master secrets, comma-separated, while they are phased out.' }, checkSecret),
   accessTtl: duration(['5s', '24h'], { env: 'LATCHKEY_ACCESS_TTL', default: '15m', description: 'Longest life of an access token; each lives up to 10 % less.' }),
+  leeway: duration(['0s', '5m'], { env: 'LATCHKEY_LEEWAY', default: '0s', description: 'For so long after its end an access token is still good on our own routes. Other services have a leeway of their own.' }),
   sessionIdle: duration(['1m', '3650d'], { env: 'LATCHKEY_SESSION_IDLE', default: '14d', description: 'A session that is not refreshed for so long is over.' }),
   sessionMax: duration(['1m', '3650d'], { env: 'LATCHKEY_SESSION_MAX', default: '30d', description: 'A session is over so long after its login, however often it is refreshed.' }),
+  refreshRotation: toggle({ env: 'LATCHKEY_REFRESH_ROTATION', default: 'on', description: '`off`: a refresh token is good until its end, and nobody notices that it was copied.' }),
   refreshGrace: duration(['0s', '5m'], { env: 'LATCHKEY_REFRESH_GRACE', default: '10s', description: 'For so long a used refresh token gives the same answer again. `0s`: never.' }),
   refreshRecovery: duration(['0s', '30d'], { env: 'LATCHKEY_REFRESH_RECOVERY', default: '24h', description: 'For so long a client whose answer was lost may use its last refresh token again. `0s`: never.' }),
   bcryptCost: integer([4, 15], { env: 'LATCHKEY_BCRYPT_COST', default: '12', description: 'Cost of a password hash, 4 to 15; each step doubles the time. Below 10 is for tests.' }),
@@ -47,6 +56,8 @@ export const Settings = Type.Object({
   cookies: toggle({ env: 'LATCHKEY_COOKIES', default: 'off', description: '`on` lets browsers keep the refresh token in a cookie that no script can read.' }),
   corsOrigins: list({ env: 'LATCHKEY_CORS_ORIGINS', default: '', description: 'Origins whose pages may call the service, comma-separated. With cookies they have to be of the same site.' }, origin),
   docs: toggle({ env: 'LATCHKEY_DOCS', default: 'on', description: '`off` takes `/docs` and `/openapi.*` away.' }),
+  simpleJwt: toggle({ env: 'LATCHKEY_SIMPLE_JWT', default: 'off', description: '`on` answers clients written for Simple JWT of Django, in its words.' }),
+  simpleJwtPrefix: text(freePath, { env: 'LATCHKEY_SIMPLE_JWT_PREFIX', default: '/api/token', description: 'Where those clients find it; `/refresh`, `/verify` and `/blacklist` are below.' }),
   requestTimeout: duration(['1s', '5m'], { env: 'LATCHKEY_REQUEST_TIMEOUT', default: '15s', description: 'A request that has not arrived whole by then is cut off with 408.' }),
   shutdownDelay: duration(['0s', '5m'], { env: 'LATCHKEY_SHUTDOWN_DELAY', default: '1s', description: 'After SIGTERM the service is unready for so long before it stops listening.' }),
   auditRetention: duration(['1h', '3650d'], { env: 'LATCHKEY_AUDIT_RETENTION', default: '90d', description: 'For so long audit events are kept.' }),

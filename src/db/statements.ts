@@ -5,9 +5,9 @@ export const p = sql.placeholder
 /** A named parameter where Drizzle wants an expression. */
 export const set = (name: string): SQL => sql`${p(name)}`
 
-/** One named parameter for each column, for VALUES. */
-export function placeholders<T extends Table> (table: T) {
-  return mapColumns(table, (name) => p(name))
+/** One named parameter for each column, for VALUES; `suffix` tells the rows of one statement apart. */
+export function placeholders<T extends Table> (table: T, suffix = '') {
+  return mapColumns(table, (name) => p(`${name}${suffix}`))
 }
 
 /** One named parameter for each column, for INSERT … SELECT, which writes `select $1 as id, …`. */

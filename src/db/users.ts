@@ -5,6 +5,8 @@ import type { Tables } from './tables.ts'
 
 export type User = Tables['users']['$inferSelect']
 
+/** Enough that a commit for each costs little; few enough to hold the database for a few milliseconds only. */
+const ROWS_AT_ONCE = 100
 export interface NewEmail extends Pick<User, 'id' | 'username' | 'usernameKey'> {
   email: string
   emailKey: string
@@ -16,9 +18,12 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
   const nextEpoch = sql`${users.sessionEpoch} + 1`
 
   const insert = write('insert_user', db.insert(users).values(placeholders(users)).onConflictDoNothing().returning())
+  const insertMany = write('insert_users',
+    db.insert(users).values(Array.from({ length: ROWS_AT_ONCE }, (_, row) => placeholders(users, `_${row}`))).onConflictDoNothing().returning({ id: users.id }))
   const byUsername = read('user_by_username', db.select().from(users).where(eq(users.usernameKey, p('key'))))
   const byEmail = read('user_by_email', db.select().from(users).where(eq(users.emailKey, p('key'))))
   const byId = read('user_by_id', db.select().from(users).where(eq(users.id, p('id'))))
+  const byExternalId = read('user_by_external_id', db.select().from(users).where(eq(users.externalId, p('key'))))
   const list = read('list_users',
     db.select().from(users).where(gt(users.id, p('after'))).orderBy(asc(users.id)).limit(p('most')))
   const loggedIn = write('user_logged_in',
@@ -56,9 +61,20 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
   return {
     /** Undefined when the username or the e-mail is taken. */
     insertUser: async (user: User) => one(await insert(user)),
+    /** One after another, as it were: of two that cannot both be there the first is. @returns the ids of those that are. */
+    insertUsers: async (rows: User[]): Promise<Set<string>> => {
+      const inserted = new Set<string>()
+      for (let start = 0; start < rows.length; start += ROWS_AT_ONCE) {
+        const some = rows.slice(start, start + ROWS_AT_ONCE)
+        const done = some.length === ROWS_AT_ONCE ? [await insertMany(numbered(some))] : await inTurn(some, insert)
+        for (const { id } of done.flat()) inserted.add(id)
+      }
+      return inserted
+    },
     findUserByUsername: async (key: string) => one(await byUsername({ key })),
     findUserByEmail: async (key: string) => one(await byEmail({ key })),
     findUser: async (id: string) => one(await byId({ id })),
+    findUserByExternalId: async (key: string) => one(await byExternalId({ key })),
     /** A page of all users, in the order of their ids. */
     listUsers: (after: string, most: number) => list({ after, most }),
     recordLogin: async (id: string, now: number) => { await loggedIn({ id, now }) },
@@ -79,4 +95,15 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     enableUser: async (id: string) => some(await enable({ id })),
     setClaims: async (id: string, claims: string) => some(await setClaims({ id, claims }))
   }
+}
+
+/** The values of several rows under the names that `placeholders` gives them. */
+function numbered (rows: User[]): Record<string, unknown> {
+  return Object.fromEntries(rows.flatMap((row, number) => Object.entries(row).map(([name, value]) => [`${name}_${number}`, value])))
+}
+
+async function inTurn<Row, Result> (rows: Row[], work: (row: Row) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = []
+  for (const row of rows) results.push(await work(row))
+  return results
 }

@@ -77,7 +77,7 @@ t.test('every series whose labels are known begins at 0', async (t) => {
   const samples = await scrape()
   const zero = (...labels: readonly string[]) => Object.fromEntries(labels.map((label) => [label, 0]))
   t.strictSame(figures(samples, 'latchkey_logins_total'), zero('logged_in', 'invalid_credentials', 'too_many_attempts', 'overloaded'))
-  t.strictSame(figures(samples, 'latchkey_refreshes_total'), zero('rotate', 'replay', 'recover', 'fast_forward', 'reuse', 'ended', 'unreadable'))
+  t.strictSame(figures(samples, 'latchkey_refreshes_total'), zero('rotate', 'keep', 'replay', 'recover', 'fast_forward', 'reuse', 'ended', 'unreadable'))
   t.strictSame(figures(samples, 'latchkey_rate_limited_total'), zero(...limitNames))
   for (const name of ['latchkey_lockouts_total', 'latchkey_hash_places', 'latchkey_hash_wait_seconds_count', 'latchkey_live_sessions']) {
     t.strictSame(figures(samples, name), { '': 0 }, name)
@@ -148,6 +148,10 @@ t.test('refreshes are counted by step', async (t) => {
   t.strictSame(await steps(() => refresh(app, first)), { reuse: 1 })
   t.strictSame(await steps(() => refresh(app, second)), { ended: 1 })
   t.strictSame(await steps(() => refresh(app, 'x')), { unreadable: 1 })
+
+  const { app: keeping, scrape: scrapeKeeping } = await measured(t, { env: { LATCHKEY_REFRESH_ROTATION: 'off' } })
+  const { refresh_token: kept } = await registerAndLogin(keeping)
+  t.strictSame(await added(scrapeKeeping, 'latchkey_refreshes_total', () => refresh(keeping, kept)), { keep: 1 })
 })
 
 t.test('hashes that wait, places of their queue, statements and commits are measured', async (t) => {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { calculateJwkThumbprint, createRemoteJWKSet, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, createLocalJWKSet, createRemoteJWKSet, jwtVerify } from 'jose'
 import t from 'tap'
 import { rotateKey } from '../../src/key-rotation.ts'
 import { ANNOUNCEMENT } from '../../src/key-life.ts'
@@ -108,6 +108,17 @@ async function otherService (app: FastifyInstance, now: () => number) {
   const verify = (token: string) => jwtVerify(token, keys, { issuer, audience: 'latchkey', typ: 'at+jwt', requiredClaims: ['sub', 'sid', 'jti', 'client_id'], currentDate: new Date(now()) })
   return { verify, fetched: () => fetched }
 }
+
+t.test('a token with several audiences verifies at a service that expects any of them, and at no other → 200 here', async (t) => {
+  const app = await build(t, { env: { LATCHKEY_AUDIENCE: 'orders, invoices' } })
+  const { access_token: token } = await registerAndLogin(app)
+  const keys = createLocalJWKSet((await app.inject(JWKS)).json())
+  for (const audience of ['orders', 'invoices', ['stock', 'invoices']]) {
+    t.strictSame((await jwtVerify(token, keys, { audience })).payload.aud, ['orders', 'invoices'])
+  }
+  for (const audience of ['stock', 'latchkey', 'orders,invoices', '']) await t.rejects(jwtVerify(token, keys, { audience }), { code: 'ERR_JWT_CLAIM_VALIDATION_FAILED' })
+  t.equal((await getPrivate(app, token)).statusCode, 200)
+})
 
 for (const algorithm of Object.keys(members)) {
   t.test(`tokens of ${algorithm} verify elsewhere with the published keys alone, before, during and after a rotation`, async (t) => {

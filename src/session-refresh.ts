@@ -1,0 +1,96 @@
+import type { Rotation, Session, SessionState } from './db/open.ts'
+import { type Step, stepFor } from './refresh-table.ts'
+import type { PresentedToken, RefreshToken } from './refresh-tokens.ts'
+import type { SessionTokens, TokenRow } from './session-tokens.ts'
+import type { Dependencies, Refreshed } from './sessions.ts'
+import { Unavailable } from './unavailable.ts'
+
+type Success = Extract<Refreshed, { outcome: 'refreshed' }>
+
+interface Arrival {
+  time: number
+  ip: string
+}
+
+/** What a refresh token gets, by the refresh table (docs/sessions.md). */
+export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, now }: Dependencies, tokensFor: SessionTokens) {
+  async function refresh (token: string, ip: string): Promise<Refreshed> {
+    const time = now()
+    const presented = refreshTokens.verify(token, time)
+    if (presented === undefined || presented.expired) return { outcome: 'refused', step: 'unreadable' }
+    if (settings.refreshRotation) return await rotate(presented, { time, ip })
+    return await keep(presented, { time, ip }, { token, exp: presented.exp })
+  }
+
+  /**
+   * One step of the table. The usual case is one UPDATE; when no row matched, the row is read and judged once,
+   * and a step that only became possible meanwhile is tried once more.
+   */
+  async function rotate (presented: PresentedToken, { time, ip }: Arrival): Promise<Refreshed> {
+    let fastForward = false
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const rotated = await store.rotateSession(rotation(presented, { time, ip, fastForward }))
+      if (rotated) return succeed(fastForward ? 'fast_forward' : stepTaken(rotated), rotated)
+
+      const { step, state } = await judge(presented, time)
+      if (state === undefined) return { outcome: 'refused', step: 'ended' }
+      if (step === 'replay') return succeed(step, state, { elsewhere: state.ip !== ip })
+      if (step === 'reuse') return await endReused(state, time)
+      fastForward = step === 'fast_forward'
+    }
+    throw new Unavailable('the session changed under two attempts')
+  }
+
+  /**
+   * Without rotation: one reading. The same cases are refused; who has a good token keeps it, and nothing is written.
+   * The token last used, from before rotation was switched off, gets its successor, which lasts.
+   */
+  async function keep (presented: PresentedToken, { time, ip }: Arrival, refresh: RefreshToken): Promise<Refreshed> {
+    const { step, state } = await judge(presented, time)
+    if (state === undefined) return { outcome: 'refused', step: 'ended' }
+    if (step === 'reuse') return await endReused(state, time)
+    if (step === 'replay' || step === 'recover') return succeed(step, state, { elsewhere: step === 'replay' && state.ip !== ip })
+    return succeed('keep', state, { refresh })
+  }
+
+  /** The case of the table; without a row where the session is over. */
+  async function judge (presented: PresentedToken, time: number): Promise<{ step: Step, state?: SessionState }> {
+    const state = await store.findSession(presented.sessionId)
+    const step = state === undefined ? 'ended' : stepFor(state, presented, { ...settings, now: time, primaryKeyId })
+    return state === undefined || step === 'ended' ? { step } : { step, state }
+  }
+
+  async function endReused (session: Session, time: number): Promise<Refreshed> {
+    await store.revokeSession(session.id, time, 'reuse_detected')
+    return { outcome: 'refused', step: 'reuse', session }
+  }
+
+  function rotation ({ sessionId, generation, keyId }: PresentedToken, { time, ip, fastForward }: Arrival & { fastForward: boolean }): Rotation {
+    const { sessionIdle, refreshGrace, refreshRecovery } = settings
+    return {
+      id: sessionId,
+      generation,
+      keyId,
+      primaryKeyId,
+      ip,
+      now: time,
+      idleExpiresAt: time + sessionIdle,
+      // A window of 0 ms is none: not even this millisecond is in it, nor one ahead of our clock.
+      usedBefore: refreshGrace > 0 ? time - refreshGrace : Number.MAX_SAFE_INTEGER,
+      usedSince: refreshRecovery > 0 ? time - refreshRecovery : Number.MAX_SAFE_INTEGER,
+      fastForward: fastForward ? 1 : 0
+    }
+  }
+
+  function succeed (step: Success['step'], row: TokenRow, { elsewhere = false, refresh }: { elsewhere?: boolean, refresh?: RefreshToken } = {}): Refreshed {
+    const tokens = tokensFor(row, refresh)
+    return tokens ? { outcome: 'refreshed', step, session: row, tokens, elsewhere } : { outcome: 'refused', step: 'ended' }
+  }
+
+  return refresh
+}
+
+/** Recovery leaves the lost sibling usable beside the new one. */
+function stepTaken ({ first, generation }: Session): 'rotate' | 'recover' {
+  return first < generation ? 'recover' : 'rotate'
+}
