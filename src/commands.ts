@@ -36,11 +36,17 @@ export async function run (args: string[], terminal: Terminal): Promise<void> {
     .configureOutput({ writeOut: (text) => terminal.print(text.trimEnd()), writeErr: () => {} })
   for (const addCommands of families) addCommands(program, terminal)
   try {
-    await program.parseAsync(args.flatMap((arg) => KEY_ID.test(arg) ? ['--', arg] : [arg]), { from: 'user' })
+    await program.parseAsync(withKeyIdsLast(args), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode !== 0) throw new UsageError(usage(error))
   }
+}
+
+/** Behind `--` nothing is an option. */
+function withKeyIdsLast (args: string[]): string[] {
+  const ids = args.filter((arg) => KEY_ID.test(arg))
+  return ids.length === 0 ? args : [...args.filter((arg) => !KEY_ID.test(arg)), '--', ...ids]
 }
 
 /** In one line, and without the value of an option that nobody knows: it may be a password. */

@@ -172,7 +172,8 @@ t.test('an error that an operator can mend is one line, whatever wraps it; any o
   t.equal(explain(new Unavailable(coded('SQLITE_FULL'))), 'latchkey: DATABASE_URL: the disk is full (SQLITE_FULL)')
   t.equal(explain(coded('SQLITE_READONLY_DIRECTORY')), 'latchkey: DATABASE_URL: the database cannot be written (SQLITE_READONLY_DIRECTORY)')
   t.equal(explain(coded('SQLITE_IOERR_WRITE')), 'latchkey: DATABASE_URL: the disk fails (SQLITE_IOERR_WRITE)')
-  for (const fault of [new TypeError('ours'), coded('ERR_OF_OURS'), coded('SQLITE_ERROR'), coded('constructor'), new Unavailable('text'), 'text', undefined]) {
+  t.equal(explain(new Unavailable('text')), 'latchkey: the database is unavailable')
+  for (const fault of [new TypeError('ours'), coded('ERR_OF_OURS'), coded('SQLITE_ERROR'), coded('constructor'), 'text', undefined]) {
     t.equal(explain(fault), fault)
   }
 })

@@ -10,21 +10,22 @@ const PLAIN = '\u001b[22m'
  * @param columns the properties of a row that are shown.
  */
 export function createTable (columns: string[], { styled }: { styled: boolean }) {
-  const widths = columns.map((name) => name.length)
+  const shown = columns.map((name) => ({ name, width: name.length }))
 
-  function line (cells: string[]): string {
-    return cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(GAP).trimEnd()
+  function line (textOf: (name: string) => string): string {
+    return shown.map(({ name, width }) => textOf(name).padEnd(width)).join(GAP).trimEnd()
   }
 
   function rows (batch: Shown[]): string[] {
-    const cells = batch.map((row) => columns.map((name) => cell(row[name])))
-    for (const row of cells) row.forEach((text, i) => { widths[i] = Math.max(widths[i] ?? 0, text.length) })
-    return cells.map(line)
+    for (const column of shown) {
+      for (const row of batch) column.width = Math.max(column.width, cell(row[column.name]).length)
+    }
+    return batch.map((row) => line((name) => cell(row[name])))
   }
 
   /** To be asked for after the first batch, which says how wide it is. */
   function heading (): string {
-    const text = line(columns.map((name) => name.toUpperCase()))
+    const text = line((name) => name.toUpperCase())
     return styled ? BOLD + text + PLAIN : text
   }
 

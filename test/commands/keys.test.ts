@@ -71,6 +71,6 @@ t.test('keys revoke of a key that does not sign makes no new one', async (t) => 
 t.test('keys revoke of an unknown or a revoked key → says so', async (t) => {
   const { latchkey } = await serviceAndCommands(t)
   for (const kid of ['nothing', `-${'x'.repeat(42)}`, `-h${'x'.repeat(41)}`, `--${'x'.repeat(41)}`]) {
-    await t.rejects(latchkey('keys', 'revoke', kid), { name: 'Refused', message: /no such key/ }, kid)
+    await t.rejects(latchkey('keys', 'revoke', kid, '--json'), { name: 'Refused', message: /no such key/ }, kid)
   }
 })

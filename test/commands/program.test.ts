@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { folder, PASSWORD } from '../fixtures/app.ts'
-import { withoutLoader } from '../fixtures/process.ts'
 import { runProgram } from '../fixtures/program.ts'
 
 const env = { DATABASE_URL: `file:${join(folder(t), 'latchkey.db')}` }
@@ -26,8 +25,14 @@ t.test('a failure is one line, and its exit code says of what kind it is', async
   for (const [i, [args, , code, err]] of cases.entries()) t.match(ends[i], { code, out: '', err }, args.join(' '))
 })
 
+t.test('config shows what the environment says', async (t) => {
+  const { code, out } = await runProgram(['config'], { env: { ...env, LATCHKEY_ACCESS_TTL: '5m' }, counted: true })
+  t.equal(code, 0)
+  t.match(out, /^LATCHKEY_ACCESS_TTL +5m +environment +-$/m)
+})
+
 t.test('--json → a failure is JSON on standard error, too', async (t) => {
-  const { code, out, err } = await runProgram(['users', 'show', 'nobody', '--json'], { env })
+  const { code, out, err } = await runProgram(['users', 'show', 'nobody', '--json'], { env, counted: true })
   t.strictSame({ code, out, err: JSON.parse(err) }, { code: 1, out: '', err: { error: 'there is no such user', exit_code: 1 } })
 })
 
@@ -38,7 +43,7 @@ t.test('a reader that has had enough ends it quietly; an output that cannot be w
 })
 
 t.test('users create at a terminal → it shows the questions, and never the password', async (t) => {
-  const command = [...withoutLoader, 'dist/src/cli.js', 'users', 'create', 'ada'].join(' ')
+  const command = [process.execPath, 'dist/src/cli.js', 'users', 'create', 'ada'].join(' ')
   const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, LATCHKEY_BCRYPT_COST: '4', ...env } })
   let shown = ''
   let asked = 0
