@@ -216,8 +216,16 @@ t.test('a name that somebody takes between the two tries of an import → refuse
   }
   const told: string[] = []
   const entries = readLines(Readable.from([Buffer.from(lines({ username: 'slow', email: 'a@example.com' }))]))
-  t.match(await importUsers(entries, { accounts, now: () => START, report: (line) => told.push(line), progress: () => {} }), { added: 0, refused: 1 })
+  t.match(await importUsers(entries, { accounts, now: () => START, report: (line) => told.push(line), progress: () => {}, ended: async () => {} }), { added: 0, refused: 1 })
   t.strictSame(told, ['line 1, slow: refused: another account has this name'])
+})
+
+t.test('a file that is damaged after many accounts → those may be there, the audit tells how many, and the mended file adds the others', async (t) => {
+  const path = folder(t)
+  const accounts = Array.from({ length: 600 }, (_, n) => ({ username: `user${n}` }))
+  t.match(await given(path, 'ndjson', `${lines(...accounts)}\n{`), { error: /^line 601: / })
+  t.strictSame(events(path), [{ added: 500, known: 0, refused: 0 }])
+  t.match(await given(path, 'ndjson', lines(...accounts)), { printed: ['100 added, 500 there already, 0 refused'], error: undefined })
 })
 
 t.test('more accounts than a statement takes, some of them twice → the first of two, in one order on every database', async (t) => {

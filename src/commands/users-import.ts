@@ -34,10 +34,12 @@ export function addUserImportCommand (users: Command, program: Command, terminal
       const { report, close } = reportTo(terminal, options.report)
       try {
         const accounts = dryRun ? rehearsalOf(service.store) : service.store
-        const imported = await importUsers(read(file, terminal, options), { accounts, now: service.now, report, progress })
-        done()
+        const ended = async ({ added, known, refused }: ImportedUsers) => {
+          done()
+          if (!dryRun) await record(service, 'data_imported', { details: { added, known, refused } })
+        }
+        const imported = await importUsers(read(file, terminal, options), { accounts, now: service.now, report, progress, ended })
         const { added, known, refused } = imported
-        if (!dryRun) await record(service, 'data_imported', { details: { added, known, refused } })
         tell(`${dryRun ? 'nothing is written; it would be: ' : ''}${summary(imported)}`, { dry_run: dryRun, added, known, refused, skipped: Object.fromEntries(imported.skipped) })
         conclude(imported, options)
       } finally {
