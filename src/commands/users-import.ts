@@ -34,10 +34,12 @@ export function addUserImportCommand (users: Command, program: Command, terminal
       const { report, close } = reportTo(terminal, options.report)
       try {
         const accounts = dryRun ? rehearsalOf(service.store) : service.store
-        const imported = await importUsers(read(file, terminal, options), { accounts, now: service.now, report, progress })
-        done()
+        const ended = async ({ added, known, refused }: ImportedUsers) => {
+          done()
+          if (!dryRun) await record(service, 'data_imported', { details: { added, known, refused } })
+        }
+        const imported = await importUsers(read(file, terminal, options), { accounts, now: service.now, report, progress, ended })
         const { added, known, refused } = imported
-        if (!dryRun) await record(service, 'data_imported', { details: { added, known, refused } })
         tell(`${dryRun ? 'nothing is written; it would be: ' : ''}${summary(imported)}`, { dry_run: dryRun, added, known, refused, skipped: Object.fromEntries(imported.skipped) })
         conclude(imported, options)
       } finally {
@@ -80,11 +82,15 @@ function openReport (path: string): number {
 }
 
 function summary ({ added, known, refused, skipped }: ImportedUsers): string {
-  const others = [...skipped].map(([model, count]) => `, ${count} of ${model} skipped`)
-  return `${added} added, ${known} there already, ${refused} refused${others.join('')}`
+  const others = [...skipped.values()].reduce((sum, count) => sum + count, 0)
+  return `${added} added, ${known} there already, ${refused} refused${others === 0 ? '' : `, ${others} of other models skipped`}`
 }
+
+/** More of them would not fit into a line. */
+const MODELS_NAMED = 10
 
 function conclude ({ added, known, refused, skipped }: ImportedUsers, { model, report }: Options) {
   if (refused > 0) throw new Refused(`${refused} refused; ${report ?? 'the lines above'} tell${report === undefined ? '' : 's'} why`)
-  if (added + known === 0 && skipped.size > 0) throw new Refused(`there is no ${model} in the file; --model names the model of the users`)
+  const others = [...skipped.keys()].slice(0, MODELS_NAMED).join(', ')
+  if (added + known === 0 && others !== '') throw new Refused(`there is no ${model} in the file, but ${others}; --model names the model of the users`)
 }

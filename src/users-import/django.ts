@@ -71,7 +71,7 @@ function damaged ({ line, pos }: VerifierError): never {
 
 function entryOf (value: unknown, number: number, { model, claims }: DumpOptions): Entry {
   if (!items.Check(value)) throw new ImportError(`item ${number}: expected a model, a pk and fields`)
-  if (value.model.toLowerCase() !== model) return { model: value.model }
+  if (value.model.toLowerCase() !== model) return { model: printable(value.model) }
   if (!users.Check(value)) return { where: `item ${number}`, reason: faultOf(users, value) }
   return { where: `item ${number}, pk ${printable(String(value.pk))}`, incoming: incomingOf(value, claims) }
 }

@@ -14,6 +14,8 @@ export interface Surroundings {
   report: (line: string) => void
   /** Is told how many entries have been dealt with. */
   progress: (entries: number) => void
+  /** Is told what was written when it ends, be it with an error. */
+  ended: (imported: ImportedUsers) => Promise<void>
 }
 
 export interface ImportedUsers {
@@ -38,7 +40,7 @@ type Outcome = { outcome: 'added', without?: string | undefined } | { outcome: '
  * Adds the accounts of another system; twice is once.
  * @throws ImportError when the file is not what it should be; what was imported before it stays.
  */
-export async function importUsers (entries: AsyncIterable<Entry>, { accounts, now, report, progress }: Surroundings): Promise<ImportedUsers> {
+export async function importUsers (entries: AsyncIterable<Entry>, { accounts, now, report, progress, ended }: Surroundings): Promise<ImportedUsers> {
   const imported: ImportedUsers = { added: 0, known: 0, refused: 0, skipped: new Map() }
   let candidates: Candidate[] = []
   let count = 0
@@ -71,12 +73,16 @@ export async function importUsers (entries: AsyncIterable<Entry>, { accounts, no
     progress(count)
   }
 
-  for await (const entry of entries) {
-    take(entry)
-    count += 1
-    if (candidates.length === AT_ONCE) await flush()
+  try {
+    for await (const entry of entries) {
+      take(entry)
+      count += 1
+      if (candidates.length === AT_ONCE) await flush()
+    }
+    await flush()
+  } finally {
+    await ended(imported)
   }
-  await flush()
   if (count === 0) throw new ImportError('there is nothing in the file')
   return imported
 }
