@@ -28,8 +28,8 @@ export const Settings = Type.Object({
     description: 'How access tokens are signed: `ES256`, `ES384`, `ES512`, `EdDSA`, or `RS` or `PS` with `256`, `384` or `512`; a change announces a new key. Or with a secret that verifiers share: `HS256`, `HS384`, `HS512`.'
   }),
   hsSecret: Type.Optional(text(secret,
-    { env: 'LATCHKEY_HS_SECRET', description: 'The secret of `HS256`, `HS384` or `HS512`, at least 32, 48 or 64 bytes. It is another than `LATCHKEY_SECRET`, for those who verify have to know it.' })),
-  hsSecretFallbacks: list({ env: 'LATCHKEY_HS_SECRET_FALLBACKS', default: '', description: 'Earlier secrets of that kind, comma-separated: they verify and sign nothing, whatever the algorithm is now.' }, checkSecret),
+    { env: 'LATCHKEY_HS_SECRET', hidden: 'all', description: 'The secret of `HS256`, `HS384` or `HS512`, at least 32, 48 or 64 bytes. It is another than `LATCHKEY_SECRET`, for those who verify have to know it.' })),
+  hsSecretFallbacks: list({ env: 'LATCHKEY_HS_SECRET_FALLBACKS', hidden: 'all', default: '', description: 'Earlier secrets of that kind, comma-separated: they verify and sign nothing, whatever the algorithm is now.' }, checkSecret),
   secret: Type.Optional(text(secret,
     { env: 'LATCHKEY_SECRET', hidden: 'all', description: 'The master secret, at least 32 bytes. Without it one is made at the first start, in the file `secret` beside the database.' })),
   secretFallbacks: list({ env: 'LATCHKEY_SECRET_FALLBACKS', hidden: 'all', default: '', description: 'Earlier master secrets, comma-separated, while they are phased out.' }, checkSecret),
