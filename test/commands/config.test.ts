@@ -33,7 +33,7 @@ t.test('config shows no secret and no password of a URL', async (t) => {
   const out = lines.join('\n')
   t.notMatch(out, /hunter2/)
   t.notMatch(out, SECRET)
-  t.equal(out.match(/\(hidden\) +environment/g)?.length, names.length)
+  t.equal(out.match(/\(hidden\) +environment +-$/gm)?.length, names.length)
   t.match(out, /^DATABASE_URL +postgres:\/\/db\.example\.com\/latchkey +environment +-$/m)
   t.match(out, /^REDIS_URL +redis:\/\/redis\.example\.com:6379 +environment +-$/m)
 })
