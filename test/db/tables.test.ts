@@ -40,7 +40,9 @@ t.test('both databases give rows of the same types', async (t) => {
       config.columns.map(({ name, dataType, notNull, primary, hasDefault }) => ({ name, dataType, notNull, primary, hasDefault }))
     const uniques = (config: typeof pg | typeof sqlite) => config.indexes.map(({ config: { name, unique } }) => ({ name, unique }))
     t.strictSame(columns(pg), columns(sqlite), name)
+    const references = (config: typeof pg | typeof sqlite) => config.foreignKeys.map((key) => ({ onDelete: key.onDelete, to: key.reference().foreignColumns.map(({ name }) => name) }))
     t.strictSame(uniques(pg), uniques(sqlite), name)
+    t.strictSame(references(pg), references(sqlite), name)
   }
 })
 
