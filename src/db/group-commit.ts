@@ -5,7 +5,7 @@ import { Unavailable } from '../unavailable.ts'
 const MOST_PER_BATCH = 64
 /** How long a write waits for a lock that another process holds. */
 const LONGEST_WAIT_MS = 5_000
-const PAUSE_WHEN_LOCKED_MS = 20
+export const PAUSE_WHEN_LOCKED_MS = 20
 
 interface Write {
   run: () => unknown
@@ -108,7 +108,7 @@ function rejectAll (writes: Write[], cause: unknown) {
   for (const write of writes) write.reject(new Unavailable(cause))
 }
 
-function isBusy (error: unknown): boolean {
+export function isBusy (error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')
 }
 

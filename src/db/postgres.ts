@@ -69,8 +69,21 @@ function prepared<Row> (name: string, query: Query<Row>): Statement<Row> {
     try {
       return await statement.execute(values)
     } catch (error) {
-      throw isOurFault(error) ? error : new Unavailable(error)
+      // Drizzle's error repeats the values, of which some are nobody's business: hashes, keys.
+      const { cause } = error as DrizzleQueryError
+      throw isOurFault(cause) ? new Refusal(cause) : new Unavailable(cause)
     }
+  }
+}
+
+/** PostgreSQL's own words without its details, in which it may repeat the whole row. */
+class Refusal extends Error {
+  override name = 'Refusal'
+  readonly code: string | undefined
+
+  constructor ({ message, code }: DatabaseError) {
+    super(message)
+    this.code = code
   }
 }
 
@@ -78,8 +91,6 @@ function prepared<Row> (name: string, query: Query<Row>): Statement<Row> {
  * SQLSTATE classes 22, data exception, and 23, integrity constraint violation: trying again would not help.
  * But for 23503, foreign key violation: the user was deleted while a session of theirs was being opened, and the next try finds none.
  */
-function isOurFault (error: unknown): boolean {
-  // Drizzle wraps what the driver throws.
-  const { cause } = error as DrizzleQueryError
-  return cause instanceof DatabaseError && /^2[23](?!503)/.test(String(cause.code))
+function isOurFault (error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && /^2[23](?!503)/.test(String(error.code))
 }

@@ -3,7 +3,7 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Connection, type Db, type Dialect, type Observer, observed, type Query, type Statement, type Values } from './dialect.ts'
-import { createGroupCommit } from './group-commit.ts'
+import { createGroupCommit, isBusy, PAUSE_WHEN_LOCKED_MS } from './group-commit.ts'
 import { createGroupRead } from './group-read.ts'
 import { makeFolder } from './folder.ts'
 import { migrateSqlite, newestInSqlite } from './migrate-sqlite.ts'
@@ -54,11 +54,25 @@ function openFile (path: string): Database.Database {
   // SQLite gives its -wal and -shm files the mode of the database.
   closeSync(openSync(path, 'a', 0o600))
   const client = new Database(path, { timeout: MIGRATION_TIMEOUT_MS })
-  client.pragma('journal_mode = WAL')
+  switchToWal(client)
   // FULL: what was answered survives a power cut.
   client.pragma('synchronous = FULL')
   client.pragma('foreign_keys = ON')
   return client
+}
+
+/** Of two processes that begin at once one is refused at once, whatever its timeout, for each waits for the other's lock. */
+function switchToWal (client: Database.Database) {
+  const deadline = performance.now() + MIGRATION_TIMEOUT_MS
+  for (;;) {
+    try {
+      client.pragma('journal_mode = WAL')
+      return
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_WHEN_LOCKED_MS)
+    }
+  }
 }
 
 /** Reads a row: an expression alone would be answered without the file. */

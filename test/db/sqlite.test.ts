@@ -1,3 +1,4 @@
+import Database from 'better-sqlite3'
 import { sql as fragment } from 'drizzle-orm'
 import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -48,6 +49,20 @@ t.test('a place where no database can be → the start fails, and says why', asy
   await t.rejects(openAt('file', 'latchkey.db'), { code: 'ENOTDIR' })
   await t.rejects(openAt('folder'), { code: 'EISDIR' })
   await t.rejects(buildApp(settings(join(path, 'file'))), { code: 'ENOTDIR' })
+})
+
+t.test('two starts of which one is told that the other has the lock → it tries again', async (t) => {
+  const { pragma } = Database.prototype
+  let refusals = 2
+  t.intercept(Database.prototype, 'pragma', {
+    value (this: Database.Database, ...args: Parameters<typeof pragma>) {
+      if (args[0] === 'journal_mode = WAL' && refusals-- > 0) throw new Database.SqliteError('database is locked', 'SQLITE_BUSY')
+      return pragma.apply(this, args)
+    }
+  })
+  const { dialect: { db } } = open(t)
+  t.same(await db.get(fragment.raw('PRAGMA journal_mode')), { journal_mode: 'wal' })
+  t.equal(refusals, -1)
 })
 
 t.test('a database that is damaged where every start reads → the start fails, and says so', async (t) => {
