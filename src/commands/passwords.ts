@@ -23,6 +23,4 @@ export async function withPasswords (terminal: Terminal, work: (service: Passwor
 export function refusePasswordArgument (command: Command): Command {
   const refuse = () => { throw new UsageError('a password is no argument, for others can see those: type it when asked, or send it to standard input') }
   return command.addOption(new Option('-p, --password [value]').argParser(refuse).hideHelp())
-    .allowExcessArguments()
-    .hook('preAction', ({ args, registeredArguments }) => { if (args.length > registeredArguments.length) refuse() })
 }

@@ -108,7 +108,8 @@ t.test('a password as an argument → a usage error that does not repeat it', as
   const { latchkey } = await serviceAndCommands(t)
   const message = /^a password is no argument/
   for (const command of ['create', 'set-password']) {
-    for (const secret of [['hunter2hunter2'], ['--password', 'hunter2hunter2'], ['--password=hunter2hunter2'], ['-phunter2hunter2']]) {
+    await t.rejects(latchkey('users', command, 'ada', 'hunter2hunter2'), { name: 'UsageError', message: /^too many arguments for '[\w-]+'\. Expected 1 argument but got 2/, exitCode: 2 })
+    for (const secret of [['--password', 'hunter2hunter2'], ['--password=hunter2hunter2'], ['-phunter2hunter2']]) {
       await t.rejects(latchkey('users', command, 'ada', ...secret), { name: 'UsageError', message, exitCode: 2 }, secret.join(' '))
     }
   }
