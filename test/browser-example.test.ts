@@ -101,17 +101,12 @@ t.test('examples/browser: two tabs log in, reload, sleep, refresh and log out as
 
   for (const tab of [one, other]) await passTime(tab, 900_000)
   clock.advance(900_000)
-  await context.route(`${api}/refresh`, async (route) => {
-    await eventually(() => one.evaluate('navigator.locks.query().then(({ pending }) => pending.length === 1)'))
-    await route.continue()
-  }, { times: 1 })
   await Promise.all([one, other].map(openPrivate))
   // The lock may pass on before the new token is heard of; to ask within the grace time gives the same refresh token.
   const calls: string[] = []
   while (calls.filter((one) => one === 'GET /private 200').length < 2) calls.push(...await called(1))
   t.strictSame([...new Set(calls)].sort(), ['GET /private 200', 'POST /refresh 200'], 'where both know that it has expired, they refresh one after the other')
   t.ok(calls.length <= 4)
-  await context.unrouteAll()
 
   await press(one, '#logout')
   await Promise.all([one, other].map(isLoggedOut))
