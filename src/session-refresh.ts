@@ -1,16 +1,15 @@
 import type { Config } from './config.ts'
-import type { Rotation, Session, SessionState, Store } from './db/open.ts'
-import { type Step, stepFor, type Windows } from './refresh-table.ts'
+import type { Rotation, Session, Store } from './db/open.ts'
+import type { Step } from './refresh-table.ts'
 import type { PresentedToken, RefreshToken, RefreshTokens } from './refresh-tokens.ts'
+import { createJudgement, type JudgementDependencies } from './session-judgement.ts'
 import type { SessionTokens, TokenRow, Tokens } from './session-tokens.ts'
 import { Unavailable } from './unavailable.ts'
 
-export interface RefreshDependencies {
+export interface RefreshDependencies extends JudgementDependencies {
   store: Store
   refreshTokens: RefreshTokens
-  /** Id of the master secret that signs new refresh tokens. */
-  primaryKeyId: string
-  settings: Windows & Pick<Config, 'sessionIdle' | 'refreshRotation'>
+  settings: JudgementDependencies['settings'] & Pick<Config, 'sessionIdle' | 'refreshRotation'>
   now: () => number
 }
 
@@ -32,6 +31,8 @@ interface Arrival {
 
 /** What a refresh token gets, by the refresh table (docs/sessions.md). */
 export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, now }: RefreshDependencies, tokensFor: SessionTokens) {
+  const judge = createJudgement({ store, primaryKeyId, settings })
+
   async function refresh (token: string, ip: string): Promise<Refreshed> {
     const time = now()
     const presented = refreshTokens.verify(token, time)
@@ -69,13 +70,6 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
     if (step === 'reuse') return await endReused(state, time)
     if (step === 'replay' || step === 'recover') return succeed(step, state, { elsewhere: step === 'replay' && state.ip !== ip })
     return succeed('keep', state, { refresh })
-  }
-
-  /** The case of the table; without a row where the session is over. */
-  async function judge (presented: PresentedToken, time: number): Promise<{ step: Step, state?: SessionState }> {
-    const state = await store.findSession(presented.sessionId)
-    const step = state === undefined ? 'ended' : stepFor(state, presented, { ...settings, now: time, primaryKeyId })
-    return state === undefined || step === 'ended' ? { step } : { step, state }
   }
 
   async function endReused (session: Session, time: number): Promise<Refreshed> {

@@ -1,16 +1,12 @@
 import type { AccessTokens } from './access-tokens.ts'
-import type { Store } from './db/open.ts'
-import { stepFor, type Windows } from './refresh-table.ts'
 import type { PresentedToken, RefreshTokens } from './refresh-tokens.ts'
+import { createJudgement, type JudgementDependencies } from './session-judgement.ts'
 import type { Sessions } from './sessions.ts'
 
-export interface Dependencies {
-  store: Pick<Store, 'findSession'>
+export interface Dependencies extends JudgementDependencies {
   sessions: Pick<Sessions, 'isLive'>
   accessTokens: Pick<AccessTokens, 'verify'>
   refreshTokens: Pick<RefreshTokens, 'verify'>
-  primaryKeyId: string
-  settings: Windows
   now: () => number
 }
 
@@ -23,7 +19,9 @@ export interface Inspected {
 export type InspectToken = (token: string) => Promise<Inspected>
 
 /** Tells what a token of either type is good for. To ask uses nothing up, ends nothing and leaves no record. */
-export function createTokenInspection ({ store, sessions, accessTokens, refreshTokens, primaryKeyId, settings, now }: Dependencies): InspectToken {
+export function createTokenInspection ({ sessions, accessTokens, refreshTokens, now, ...ofJudgement }: Dependencies): InspectToken {
+  const judge = createJudgement(ofJudgement)
+
   return async function inspect (token) {
     const presented = refreshTokens.verify(token, now())
     if (presented) return { type: 'refresh', state: await stateOf(presented) }
@@ -34,8 +32,7 @@ export function createTokenInspection ({ store, sessions, accessTokens, refreshT
 
   async function stateOf (presented: PresentedToken): Promise<Inspected['state']> {
     if (presented.expired) return 'expired'
-    const row = await store.findSession(presented.sessionId)
-    const step = row === undefined ? 'ended' : stepFor(row, presented, { ...settings, now: now(), primaryKeyId })
+    const { step } = await judge(presented, now())
     return step === 'ended' || step === 'reuse' ? 'over' : 'good'
   }
 }

@@ -13,7 +13,7 @@ export async function withPasswords (terminal: Terminal, work: (service: Passwor
   const settings = loadConfig(terminal.env)
   const { hash, close } = createPasswords(settings)
   try {
-    await withService(terminal, (service) => work({ ...service, hash, settings }))
+    await withService(terminal, (service) => work({ ...service, hash, settings }), settings)
   } finally {
     await close()
   }

@@ -1,6 +1,6 @@
 import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
 import { createClock } from '../clock.ts'
-import { loadConfig } from '../config.ts'
+import { type Config, loadConfig } from '../config.ts'
 import { openDatabase, type Store } from '../db/open.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { Dependencies as KeyDependencies } from '../key-rotation.ts'
@@ -39,8 +39,8 @@ export interface Service {
 }
 
 /** Works on the database of the service, which may run meanwhile. */
-export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>) {
-  const { store, serverTime, close } = await openDatabase(loadConfig(terminal.env))
+export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>, settings: Config = loadConfig(terminal.env)) {
+  const { store, serverTime, close } = await openDatabase(settings)
   const { now, adjust } = createClock(terminal.now ?? Date.now, terminal.now ? undefined : serverTime)
   try {
     await adjust()
@@ -53,7 +53,7 @@ export async function withService (terminal: Terminal, work: (service: Service) 
 export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & Service) => Promise<void>) {
   const settings = loadConfig(terminal.env)
   const secrets = loadSecrets(settings)
-  await withService(terminal, (service) => work({ ...service, secrets, settings }))
+  await withService(terminal, (service) => work({ ...service, secrets, settings }), settings)
 }
 
 /** Records what an operator did; it came from no address. */

@@ -69,7 +69,7 @@ function prepared<Row> (name: string, query: Query<Row>): Statement<Row> {
     try {
       return await statement.execute(values)
     } catch (error) {
-      // Drizzle's error repeats the values, of which some are nobody's business: hashes, keys.
+      // What Drizzle throws wraps what the driver throws. It repeats the values, of which some are nobody's business: hashes, keys.
       const { cause } = error as DrizzleQueryError
       throw isOurFault(cause) ? new Refusal(cause) : new Unavailable(cause)
     }

@@ -1,10 +1,9 @@
-import type { FastifyInstance } from 'fastify'
 import fc from 'fast-check'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { bearer, build, fakeClock, folder, getPrivate, login, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
 import { isProblem, select, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode } from '../fixtures/forge.ts'
-import { captureLog, rowOf } from '../fixtures/refresh.ts'
+import { captureLog, clientsOf, rowOf } from '../fixtures/refresh.ts'
 import type { Pair } from '../fixtures/sockets.ts'
 
 /** LATCHKEY_REFRESH_ROTATION=off: a refresh token is good until its end. */
@@ -17,18 +16,7 @@ const path = folder(t)
 const clock = fakeClock()
 const app = await build(t, { path, env: off, now: clock.now })
 const log = captureLog(t, app, 'info')
-let users = 0
-
-async function newUser (on = app) {
-  const username = `user-${users++}`
-  return { username, ...await registerAndLogin(on, username) }
-}
-
-async function next (t: Test, token: string, on: FastifyInstance = app): Promise<Pair> {
-  const response = await refresh(on, token)
-  t.equal(response.statusCode, 200)
-  return response.json()
-}
+const { newUser, next } = clientsOf(app)
 
 const eventsOf = ({ refresh_token: token }: Pick<Pair, 'refresh_token'>, lines = log) => lines.filter(({ sessionId }) => sessionId === decode(token).payload['sid']).map(({ audit }) => audit)
 

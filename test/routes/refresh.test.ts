@@ -1,9 +1,8 @@
-import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
-import { build, fakeClock, folder, getPrivate, login, refresh, registerAndLogin } from '../fixtures/app.ts'
+import t from 'tap'
+import { build, fakeClock, folder, getPrivate, login, refresh } from '../fixtures/app.ts'
 import { isProblem, sql, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode } from '../fixtures/forge.ts'
-import { captureLog, rowOf } from '../fixtures/refresh.ts'
+import { captureLog, clientsOf, rowOf } from '../fixtures/refresh.ts'
 import type { Pair } from '../fixtures/sockets.ts'
 
 const GRACE = 10_000
@@ -15,19 +14,7 @@ const path = folder(t)
 const clock = fakeClock()
 const app = await build(t, { path, now: clock.now })
 const log = captureLog(t, app, 'info')
-let users = 0
-
-async function newUser (on = app) {
-  const username = `user-${users++}`
-  return { username, ...await registerAndLogin(on, username) }
-}
-
-/** Refreshes, which has to succeed. */
-async function next (t: Test, token: string, on: FastifyInstance = app): Promise<Pair> {
-  const response = await refresh(on, token)
-  t.equal(response.statusCode, 200)
-  return response.json()
-}
+const { newUser, next } = clientsOf(app)
 
 /** Tokens count in seconds; from here they do so to the millisecond. */
 const toWholeSecond = () => clock.advance(1000 - clock.now() % 1000)
