@@ -13,14 +13,6 @@ export async function privateLoad (url: string, tokens: string[], { connections,
   return perSecond(await autocannon({ url, connections, duration: seconds, requests }))
 }
 
-/** The 99th percentile of GET /private in ms at a steady rate. */
-export async function privateTail (url: string, tokens: string[], rate: number, seconds: number): Promise<number> {
-  const requests = tokens.map((token) => ({ path: '/private', headers: { authorization: `Bearer ${token}` } }))
-  const result = await autocannon({ url, connections: 10, duration: seconds, overallRate: rate, requests })
-  perSecond(result)
-  return result.latency.p99
-}
-
 /**
  * POST /refresh: each connection is one client, which sends the newest token it got. Tokens are used up:
  * the clients leave their newest ones in `jar`.

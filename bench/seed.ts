@@ -58,6 +58,14 @@ export function multiplySessions (folder: string, total: number) {
   client.close()
 }
 
+/** Makes every session one that was refreshed for weeks: such rows are longer, and what has grown no longer fits its page. */
+export function ageSessions (folder: string) {
+  const client = new Database(join(folder, 'latchkey.db'))
+  client.pragma('synchronous = OFF')
+  client.exec('UPDATE sessions SET generation = 40001, first = 40001, previous = 40000, previous_key_id = key_id')
+  client.close()
+}
+
 /** Bytes that the sessions take in the file, indexes included. */
 export function sessionBytes (folder: string): number {
   const client = new Database(join(folder, 'latchkey.db'))

@@ -1,4 +1,4 @@
-import { measured, onFile } from './environment.ts'
+import { everything, onFile } from './environment.ts'
 import { folder, median, printReport, report } from './figures.ts'
 import { loginLoad, privateLoad, refreshLoad } from './load.ts'
 import { credentials, seed } from './seed.ts'
@@ -13,7 +13,7 @@ const WARM_UP = 0.3
 
 const path = folder()
 const tokens = await seed(onFile(path), TOKENS)
-const server = await startServer('src/server.js', { port: 4140, probe: '/livez', env: { ...onFile(path), ...measured(4140) } })
+const server = await startServer('src/server.js', { port: 4140, probe: '/livez', env: { ...onFile(path), ...everything(4140) } })
 const memory: number[] = []
 const started = performance.now()
 const minutes = () => (performance.now() - started) / 60_000

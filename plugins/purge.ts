@@ -10,7 +10,7 @@ declare module 'fastify' {
 
 const EVERY = 600_000
 /** Few enough to hold the database for a few milliseconds, many enough to keep up. */
-const AT_ONCE = 500
+export const PURGED_AT_ONCE = 500
 
 interface Options {
   /** Milliseconds for which audit events are kept. */
@@ -21,13 +21,13 @@ interface Options {
 async function purge (app: FastifyInstance, { auditRetention }: Options) {
   const { now, db: { store } } = app
   const batches = [
-    () => store.purgeSessions(now(), AT_ONCE),
-    () => store.purgeAttempts(now(), AT_ONCE),
-    () => store.purgeAuditEvents(now() - auditRetention, AT_ONCE)
+    () => store.purgeSessions(now(), PURGED_AT_ONCE),
+    () => store.purgeAttempts(now(), PURGED_AT_ONCE),
+    () => store.purgeAuditEvents(now() - auditRetention, PURGED_AT_ONCE)
   ]
 
   const purgeAll = async () => {
-    for (const batch of batches) while (await batch() === AT_ONCE);
+    for (const batch of batches) while (await batch() === PURGED_AT_ONCE);
   }
   app.decorate('purge', purgeAll)
   const failed = (error: unknown) => app.log.error({ err: error }, 'expired rows could not be purged')
