@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import { loadConfig } from '../src/config.ts'
 import { openDatabase } from '../src/db/open.ts'
-import { PURGED_AT_ONCE } from '../plugins/purge.ts'
+import { PURGED_AT_ONCE } from '../src/pages.ts'
 import { onFile } from './environment.ts'
 import { median, report } from './figures.ts'
 

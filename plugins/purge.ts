@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { PURGED_AT_ONCE } from '../src/pages.ts'
 import { every } from '../src/periodic.ts'
 
 declare module 'fastify' {
@@ -9,8 +10,6 @@ declare module 'fastify' {
 }
 
 const EVERY = 600_000
-/** Few enough to hold the database for a few milliseconds, many enough to keep up. */
-export const PURGED_AT_ONCE = 500
 
 interface Options {
   /** Milliseconds for which audit events are kept. */

@@ -1,14 +1,13 @@
 import type { Command } from 'commander'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Store } from '../db/open.ts'
-import { pages } from '../pages.ts'
+import { pages, PURGED_AT_ONCE } from '../pages.ts'
 import { withExamples } from './examples.ts'
 import { findUser } from './find-user.ts'
 import { outputOf, time } from './output.ts'
 import { progressTo, record, Refused, type Service, type Terminal, UsageError, withService } from './terminal.ts'
 
-/** Few enough to hold the database for a few milliseconds only, and a pause (ms) for those who wait for it. */
-const PRUNED_AT_ONCE = 500
+/** A pause (ms) for those who wait for the database. */
 const PAUSE = 10
 
 type Shown = Pick<Awaited<ReturnType<Store['listJudgedSessions']>>[number], 'id' | 'username' | 'createdAt' | 'rotatedAt' | 'idleExpiresAt' | 'expiresAt' | 'ip' | 'userAgent'>
@@ -84,8 +83,8 @@ async function revokeAll (service: Service, name: string) {
 async function prune ({ store, now }: Service, terminal: Terminal): Promise<number> {
   const { progress } = progressTo(terminal, 'sessions deleted')
   let total = 0
-  for (let deleted = PRUNED_AT_ONCE; deleted === PRUNED_AT_ONCE; await delay(PAUSE)) {
-    deleted = await store.purgeSessions(now(), PRUNED_AT_ONCE)
+  for (let deleted = PURGED_AT_ONCE; deleted === PURGED_AT_ONCE; await delay(PAUSE)) {
+    deleted = await store.purgeSessions(now(), PURGED_AT_ONCE)
     progress(total += deleted)
   }
   return total
