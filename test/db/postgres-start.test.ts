@@ -48,7 +48,7 @@ const failures: [string, string, RegExp][] = [
 
 for (const [what, address, line] of failures) {
   t.test(`a start with ${what} → an error that is explained in one line, without the password; and so are commands`, withCluster, async (t) => {
-    const env = { DATABASE_URL: address, LATCHKEY_SECRET: SECRET, LOG_LEVEL: 'silent', LATCHKEY_DATABASE_TIMEOUT: '500ms' }
+    const env = { DATABASE_URL: address, LATCHKEY_SECRET: SECRET, LOG_LEVEL: 'silent', LATCHKEY_DATABASE_TIMEOUT: '1s' }
     for (const attempt of [() => build(loadConfig(env)), () => run(['keys', 'list'], terminal([], { env }))]) {
       const error: unknown = await attempt().catch((error: unknown) => error)
       t.match(explain(error), new RegExp(`^latchkey: DATABASE_URL: ${line.source}$`))
@@ -69,13 +69,13 @@ t.test('a start while another process migrates for longer than a statement may t
   await holder.connect()
   await holder.query('SELECT pg_advisory_lock($1)', [LOCK])
   const waited = took(async () => {
-    const { store, close } = await openDatabase({ database: { url: database }, databasePool: 1, databaseTimeout: 400 })
+    const { store, close } = await openDatabase({ database: { url: database }, databasePool: 1, databaseTimeout: 1_000 })
     t.strictSame(await store.listUsers('', 10), [])
     await close()
   })
-  await delay(1_500)
+  await delay(2_500)
   await holder.query('SELECT pg_advisory_unlock($1)', [LOCK])
-  t.ok(await waited > 1_400)
+  t.ok(await waited > 2_400)
 })
 
 t.test('a migration that fails → one line, and the database is as it was; when what was in the way is gone, the next start succeeds', withCluster, async (t) => {

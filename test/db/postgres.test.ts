@@ -67,6 +67,7 @@ t.test('a database that is killed under load, and comes back', withCluster, asyn
   const clients = times(6, (n) => createClient(app, `client-${n}`))
   for (const { begin } of clients) await begin()
   const load = new AbortController()
+  t.teardown(() => load.abort())
   const over = Promise.all(clients.map(({ run }) => run(load.signal)))
   await delay(200)
   await stop()
@@ -106,13 +107,13 @@ t.test('a database that is killed under load, and comes back', withCluster, asyn
 t.test('requests while a table is locked, and all connections wait for it → 503 in time; when it is free → 200', withCluster, async (t) => {
   const { create } = await cluster()
   const url = create('crowded')
-  const app = await service(t, url, { LATCHKEY_DATABASE_POOL: '1', LATCHKEY_DATABASE_TIMEOUT: '300ms' })
+  const app = await service(t, url, { LATCHKEY_DATABASE_POOL: '1', LATCHKEY_DATABASE_TIMEOUT: '1s' })
   const ada = await registerAndLogin(app)
   const release = await holdTable(t, url, 'sessions')
   let answers: LightMyRequestResponse[] = []
   const time = await took(async () => { answers = await Promise.all(times(6, (i) => i % 2 === 0 ? getPrivate(app, ada.access_token) : refresh(app, ada.refresh_token))) })
   for (const answer of answers) isUnavailable(t, answer, 'GET /private, POST /refresh')
-  t.ok(time > 250 && time < 5_000, `${time} ms`)
+  t.ok(time > 950 && time < 10_000, `${time} ms`)
   isUnavailable(t, await getPrivate(app, ada.access_token), 'the next one')
   await release()
   await eventually(async () => (await getPrivate(app, ada.access_token)).statusCode === 200)
@@ -122,7 +123,7 @@ t.test('requests while a table is locked, and all connections wait for it → 50
 t.test('requests while the database is heard of no more → 503 a second after the time for a statement, and 200 over new connections', withCluster, async (t) => {
   const { create } = await cluster()
   const url = create('silent')
-  const app = await service(t, url, { LATCHKEY_DATABASE_TIMEOUT: '300ms' })
+  const app = await service(t, url, { LATCHKEY_DATABASE_TIMEOUT: '1s' })
   const { access_token: token } = await registerAndLogin(app)
   const silent = psql("SELECT pid FROM pg_stat_activity WHERE datname = 'silent' AND pid <> pg_backend_pid()", url).split('\n').map(Number)
   for (const pid of silent) process.kill(pid, 'SIGSTOP')
@@ -131,7 +132,7 @@ t.test('requests while the database is heard of no more → 503 a second after t
     const answers = await Promise.all(silent.map(() => getPrivate(app, token)))
     for (const answer of answers) isUnavailable(t, answer, 'GET /private')
   })
-  t.ok(time > 1_200 && time < 6_000, `${time} ms`)
+  t.ok(time > 1_900 && time < 10_000, `${time} ms`)
   t.equal((await getPrivate(app, token)).statusCode, 200)
 })
 
