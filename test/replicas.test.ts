@@ -6,7 +6,7 @@ import { type Client, createClient } from './fixtures/crash-client.ts'
 import { decode } from './fixtures/forge.ts'
 import type { Answer } from './fixtures/process.ts'
 import { type Replica, startReplicas } from './fixtures/replicas.ts'
-import { rowOf, select } from './fixtures/refresh.ts'
+import { fastForwards, rowOf, select } from './fixtures/refresh.ts'
 import { times } from './fixtures/sockets.ts'
 
 /** An unknown key makes a replica look for new ones, but not more often (ms). */
@@ -128,7 +128,7 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
   const lost = { answers: 0, twice: 0 }
 
   /** Goes to the next replica when one does not answer. */
-  async function run ({ step, check }: Client, index: number) {
+  async function run ({ step, retire }: Client, index: number) {
     let at = index % 2
     const url = () => replicas[at]?.url ?? ''
     for (let failed = false; !load.signal.aborted;) {
@@ -140,7 +140,7 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
       }
       failed = !answered
     }
-    await check(url())
+    await retire(url())
   }
 
   const over = Promise.all(clients.map(run))
@@ -154,10 +154,11 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
   load.abort()
   await over
   t.same(clients.flatMap(({ problems }) => problems), [])
+  t.strictSame(fastForwards(own), [], 'no rotation is lost: a token newer than its row would be let in, too')
   t.ok(lost.answers > 0, 'answers were lost')
   t.equal(lost.twice, 0, 'nobody is turned away by both')
   const total = (name: keyof Client['counts']) => clients.reduce((sum, { counts }) => sum + counts[name], 0)
-  t.equal(total('registered'), clients.length)
+  t.ok(total('registered') > clients.length, 'there were registrations all along')
   t.ok(total('refreshed') > 100, 'there was load')
   t.ok(total('loggedOut') > 0 && total('changed') > 0)
 })
