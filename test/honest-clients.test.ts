@@ -36,6 +36,7 @@ async function overHttp (token: string): Promise<string | undefined> {
   return response.statusCode === 200 ? response.json().refresh_token : undefined
 }
 
+const liveOf = (id: string) => async () => (await app.db.store.listLiveSessions(id, clock.now())).length === 1
 const generationOf = (token: string) => Number(decode(token).payload['gen'])
 
 async function restart () {
@@ -98,6 +99,32 @@ async function steal (service: Service, clock: Clock, { issued, stolen, turns }:
   return { gained: gain !== undefined, escaped: await service.live() }
 }
 
+/** Two holders of tokens refresh in turn, twice each. @returns how often one got a token. */
+async function takeTurns ({ refresh }: Pick<Service, 'refresh'>, clock: Clock, holders: [string, string]): Promise<number> {
+  let given = 0
+  for (const who of [0, 1, 0, 1] as const) {
+    clock.advance(GRACE + 1)
+    const answer = await refresh(holders[who])
+    holders[who] = answer ?? ''
+    given += answer === undefined ? 0 : 1
+  }
+  return given
+}
+
+/** Tokens presented at will: by their place from the newest, and how long after the last. */
+const presented = fc.record({ pick: fc.nat(2), wait: fc.oneof(fc.nat(2 * GRACE), fc.nat(90_000_000)) })
+
+/** @returns the tokens that came of it, the newest last. */
+async function presentAll ({ refresh }: Pick<Service, 'refresh'>, clock: Clock, { first, uses }: { first: string, uses: { pick: number, wait: number }[] }): Promise<string[]> {
+  const issued = [first]
+  for (const { pick, wait } of uses) {
+    clock.advance(wait)
+    const answer = await refresh(issued.at(-1 - pick % issued.length) ?? '')
+    if (answer !== undefined) issued.push(answer)
+  }
+  return [...new Set(issued)]
+}
+
 /** Each property of the rules lets the event loop turn: a service whose loop stands still for a second refuses work. */
 
 t.test('the rules: an honest client is never logged out, whatever is lost, late or restored', async (t) => {
@@ -132,32 +159,17 @@ t.test('the rules: a thief is caught at the second next refresh of the client or
 })
 
 t.test('the rules: whoever presents what and when, two holders of tokens cannot both go on', async (t) => {
-  const anything = fc.array(fc.record({ pick: fc.nat(), wait: fc.oneof(fc.nat(2 * GRACE), fc.nat(90_000_000)) }), { maxLength: 12 })
   let both = 0
-  await fc.assert(fc.asyncProperty(anything, async (uses) => {
+  await fc.assert(fc.asyncProperty(fc.array(presented, { maxLength: 12 }), async (uses) => {
     await setImmediate()
     const clock = fakeClock()
     const model = createModel(clock, windows)
-    const issued = ['1']
-    for (const { pick, wait } of uses) {
-      clock.advance(wait)
-      const answer = await model.refresh(issued.at(-1 - pick % Math.min(3, issued.length)) ?? '')
-      if (answer !== undefined) issued.push(answer)
-    }
-    const tokens = [...new Set(issued)].slice(-5)
+    const tokens = (await presentAll(model, clock, { first: '1', uses })).slice(-5)
     for (const one of tokens) {
       for (const other of tokens) {
         const time = fakeClock(clock.now())
         const fork = model.fork(time)
-        const answers = []
-        const holders = [one, other]
-        for (const who of [0, 1, 0, 1]) {
-          time.advance(GRACE + 1)
-          const answer = await fork.refresh(holders[who] ?? '')
-          holders[who] = answer ?? ''
-          answers.push(answer)
-        }
-        if (answers.filter((answer) => answer !== undefined).length === 3) both += 1
+        if (await takeTurns(fork, time, [one, other]) === 3) both += 1
         if (await fork.live()) return false
       }
     }
@@ -196,7 +208,8 @@ t.test('POST /refresh by honest clients of a service that restarts now and then 
   }), { numRuns: 3 })
 })
 
-t.test('POST /refresh by a thief → 401 and the session is over, at the second next refresh of the client or his own', async () => {
+t.test('POST /refresh by a thief → 401 and the session is over, at the second next refresh of the client or his own', async (t) => {
+  let gained = 0
   await fc.assert(fc.asyncProperty(moves({ most: 4 }), fc.nat(), fc.array(turn, { maxLength: 4 }), async (story, pick, turns) => {
     const { pair, id } = await newUser()
     const client = createClient({ token: pair.refresh_token, generationOf, refresh: overHttp, clock, jar: 'newest' })
@@ -204,10 +217,26 @@ t.test('POST /refresh by a thief → 401 and the session is over, at the second 
     await client.drain()
     await client.refreshNow()
     const { issued } = client
-    const live = async () => (await app.db.store.listLiveSessions(id, clock.now())).length === 1
-    const { escaped } = await steal({ refresh: overHttp, live }, clock, { issued, stolen: issued[pick % issued.length] ?? '', turns })
-    return !escaped
-  }), { numRuns: 10 })
+    const theft = await steal({ refresh: overHttp, live: liveOf(id) }, clock, { issued, stolen: issued[pick % issued.length] ?? '', turns })
+    gained += theft.gained ? 1 : 0
+    return !theft.escaped
+    // The first two take the newest token and the one before it, and so get another whatever chance brings.
+  }), { numRuns: 10, examples: [[[], 1, []], [[], 0, []]] })
+  t.ok(gained >= 2, `${gained} thieves got a token first`)
+})
+
+t.test('POST /refresh by two holders of whatever tokens of a session → they cannot both go on: 401 at the second turn of each, and it is over', async (t) => {
+  let both = 0
+  await fc.assert(fc.asyncProperty(fc.array(presented, { maxLength: 5 }), fc.nat(), fc.nat(), async (uses, one, other) => {
+    const { pair, id } = await newUser()
+    const service = { refresh: overHttp }
+    const tokens = await presentAll(service, clock, { first: pair.refresh_token, uses })
+    const pick = (n: number) => tokens.at(-1 - n % Math.min(5, tokens.length)) ?? ''
+    if (await takeTurns(service, clock, [pick(one), pick(other)]) === 3) both += 1
+    return !await liveOf(id)()
+    // The first two hold one and the same token, whose answer the second of them recovers.
+  }), { numRuns: 12, examples: [[[], 0, 0], [[{ pick: 0, wait: 0 }], 0, 0]] })
+  t.ok(both >= 2, `${both} pairs of which each got a token first`)
 })
 
 /** Each ends the session of `pair`. */

@@ -7,7 +7,7 @@ import { type Answer, listen, type Pair, pairsOf, times } from './fixtures/socke
 
 const ROUNDS = 4
 
-/** Two processes would each have one of these over the same file. */
+/** Two applications over the same data, as two processes would have (`two-processes.test.ts` starts some). */
 const path = folder(t)
 const clock = fakeClock()
 const env = { LATCHKEY_HASH_QUEUE: '100', LATCHKEY_TRUST_PROXY: '127.0.0.1' }
@@ -46,7 +46,7 @@ t.test('POST /refresh 50 times at once with one token → 50 × 200 with the sam
   }
 })
 
-t.test('POST /refresh at once to two processes over one file → the same new token, and one rotation', async (t) => {
+t.test('POST /refresh at once to two applications over one database → the same new token, and one rotation', async (t) => {
   const { username } = await newUser()
   let { refresh_token: token } = await login(app, username)
   for (let round = 1; round <= ROUNDS; round++) {

@@ -4,9 +4,8 @@ import { folder, PASSWORD } from './fixtures/app.ts'
 import { commandLine } from './fixtures/commands.ts'
 import { type Client, createClient } from './fixtures/crash-client.ts'
 import { decode } from './fixtures/forge.ts'
-import type { Answer } from './fixtures/process.ts'
 import { type Replica, startReplicas } from './fixtures/replicas.ts'
-import { rowOf, select } from './fixtures/refresh.ts'
+import { fastForwards, select } from './fixtures/refresh.ts'
 import { times } from './fixtures/sockets.ts'
 
 /** An unknown key makes a replica look for new ones, but not more often (ms). */
@@ -16,9 +15,6 @@ const path = folder(t)
 // Both were asked for.
 const [one, other] = await startReplicas(t, 2, path) as [Replica, Replica]
 const started = performance.now()
-
-const both = <T>(count: number, work: (replica: Replica) => Promise<T>) => Promise.all(times(count, (i) => work(i % 2 === 0 ? one : other)))
-const statuses = (answers: Answer[]) => [...new Set(answers.map(({ status }) => status))].sort()
 
 interface Tokens {
   access: string
@@ -35,22 +31,6 @@ async function newUser (username: string): Promise<Tokens> {
   await one.post('/register', { username, password: PASSWORD })
   return await login(username)
 }
-
-t.test('POST /refresh of one token fifty times at once over two replicas → one rotation, and 200 with one and the same token for all', async (t) => {
-  const { refresh } = await newUser('refreshing')
-  const answers = await both(50, ({ post }) => post('/refresh', { refresh_token: refresh }))
-  t.strictSame(statuses(answers), [200])
-  t.equal(new Set(answers.map(({ body }) => body.refresh_token)).size, 1)
-  t.match(rowOf(path, refresh), { generation: 2, previous: 1, first: 2 })
-  const used = await Promise.all(answers.map(({ body }, i) => (i % 2 === 0 ? other : one).private(body.access_token)))
-  t.strictSame([...new Set(used)], [200], 'each is known at the other replica')
-})
-
-t.test('POST /register of one name fifty times at once over two replicas → one 201, and 409 for the rest', async (t) => {
-  const answers = await both(50, ({ post }) => post('/register', { username: 'wanted', password: PASSWORD }))
-  t.strictSame(answers.map(({ status }) => status).sort(), [201, ...times(49, () => 409)])
-  t.strictSame(new Set(answers.map(({ body }) => body.code)), new Set([undefined, 'username_taken']))
-})
 
 /** Each ends `victim`'s session at a replica; `actor` is another session of the same user, which is to have proven who it is. */
 const endings: Record<string, (replica: Replica, victim: Tokens, actor: Tokens) => Promise<number>> = {
@@ -128,7 +108,7 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
   const lost = { answers: 0, twice: 0 }
 
   /** Goes to the next replica when one does not answer. */
-  async function run ({ step, check }: Client, index: number) {
+  async function run ({ step, retire }: Client, index: number) {
     let at = index % 2
     const url = () => replicas[at]?.url ?? ''
     for (let failed = false; !load.signal.aborted;) {
@@ -140,7 +120,7 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
       }
       failed = !answered
     }
-    await check(url())
+    await retire(url())
   }
 
   const over = Promise.all(clients.map(run))
@@ -154,10 +134,11 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
   load.abort()
   await over
   t.same(clients.flatMap(({ problems }) => problems), [])
+  t.strictSame(fastForwards(own), [], 'no rotation is lost: a token newer than its row would be let in, too')
   t.ok(lost.answers > 0, 'answers were lost')
   t.equal(lost.twice, 0, 'nobody is turned away by both')
   const total = (name: keyof Client['counts']) => clients.reduce((sum, { counts }) => sum + counts[name], 0)
-  t.equal(total('registered'), clients.length)
+  t.ok(total('registered') > clients.length, 'there were registrations all along')
   t.ok(total('refreshed') > 100, 'there was load')
   t.ok(total('loggedOut') > 0 && total('changed') > 0)
 })

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { bearer, folder, PASSWORD } from '../fixtures/app.ts'
 import { createDisk, limitedFiles, type Room, smallDisk, withoutCompiler, withoutMount, withoutPrlimit } from '../fixtures/disk.ts'
 import { type Answer, bare, call, freePort, type Process, startProcess } from '../fixtures/process.ts'
+import { fastForwards } from '../fixtures/refresh.ts'
 
 const port = await freePort()
 
@@ -85,6 +86,7 @@ async function survives (t: Test, { path, env, strike, mend }: Fault) {
 
   const again = await start(t, path)
   t.strictSame((await refreshAll(again.url, live)).map((answer) => answer?.status), live.map(() => 200))
+  t.strictSame(fastForwards(path), [], 'and no rotation that was acknowledged is lost')
   t.equal(await status(again.url, '/refresh', { refresh_token: leaving?.refresh ?? '' }), 401, 'the logout that was acknowledged holds')
   t.equal(await status(again.url, '/login', { username: 'late', password: PASSWORD }), 200, 'so does the registration')
   await again.end('SIGKILL')
