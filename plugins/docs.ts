@@ -4,7 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
-import { components, problemResponses } from '../src/schemas.ts'
+import { problemExamples } from '../src/failure-examples.ts'
+import { problemResponses } from '../src/responses.ts'
+import { components } from '../src/schemas.ts'
+import { faultExamples } from '../src/simple-jwt-examples.ts'
 import { faultResponses, SIMPLE_JWT, simpleJwtComponents } from '../src/simple-jwt-schemas.ts'
 import { version } from '../src/version.ts'
 
@@ -62,7 +65,7 @@ async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean,
       return { schema: { ...schema, response: Object.assign({}, response, failed) }, url }
     },
     // The other half of the type is for Swagger 2.0.
-    transformObject: (document) => completeContract((document as Extract<typeof document, { openapiObject: object }>).openapiObject),
+    transformObject: (document) => completeContract((document as Extract<typeof document, { openapiObject: object }>).openapiObject, { ...problemExamples, ...faultExamples }),
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json['$id']) }
   })

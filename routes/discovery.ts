@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { JWKS_MAX_AGE } from '../src/key-life.ts'
-import { answer, Jwks, Metadata, noContent, problems, ref, type Routes } from '../src/schemas.ts'
+import { answer, noContent, problems } from '../src/responses.ts'
+import { Jwks, Metadata, ref, type Routes } from '../src/schemas.ts'
 
 const CACHED = `public, max-age=${JWKS_MAX_AGE / 1000}`
 const cached = { 'Cache-Control': { type: 'string', const: CACHED, description: 'How long it may be kept.' } }

@@ -1,4 +1,5 @@
-import { answer, Health, problems, type Routes } from '../src/schemas.ts'
+import { answer, problems } from '../src/responses.ts'
+import { Health, type Routes } from '../src/schemas.ts'
 
 const schema = (operationId: string, summary: string, description: string) => ({
   operationId,

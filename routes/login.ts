@@ -1,5 +1,6 @@
 import { fieldError } from '../src/errors.ts'
-import { answer, bodyProblems, Credentials, problems, ref, type Routes, TokenPair } from '../src/schemas.ts'
+import { answer, bodyProblems, problems, refreshCookie } from '../src/responses.ts'
+import { Credentials, ref, type Routes, TokenPair } from '../src/schemas.ts'
 
 const schema = {
   operationId: 'login',
@@ -8,7 +9,7 @@ const schema = {
   description: 'Opens a session and gives its first pair of tokens. After some failed attempts the next ones have to wait.',
   security: [],
   body: ref(Credentials),
-  response: { 200: answer(TokenPair, 'The first tokens of a new session.') },
+  response: { 200: answer(TokenPair, 'The first tokens of a new session.', refreshCookie) },
   problems: problems(...bodyProblems, 'invalid_credentials', 'csrf_rejected', 'too_many_attempts', 'overloaded')
 }
 

@@ -1,4 +1,5 @@
-import { bearer, bearerProblems, bodyProblems, noContent, OptionalRefreshToken, problems, ref, type Routes } from '../src/schemas.ts'
+import { bearer, bearerProblems, bodyProblems, noContent, problems, refreshCookie } from '../src/responses.ts'
+import { OptionalRefreshToken, ref, type Routes } from '../src/schemas.ts'
 
 const logoutSchema = {
   operationId: 'logout',
@@ -7,7 +8,7 @@ const logoutSchema = {
   description: 'The answer is 204 for any token, the second time too, and clears a browser\'s cookie. The session\'s access tokens die here at once, elsewhere when they expire.',
   security: [],
   body: ref(OptionalRefreshToken),
-  response: { 204: noContent('The session is over.') },
+  response: { 204: noContent('The session is over.', refreshCookie) },
   problems: problems(...bodyProblems, 'csrf_rejected', 'overloaded')
 }
 

@@ -1,4 +1,5 @@
-import { answer, bearer, bearerProblems, problems, type Routes, User } from '../src/schemas.ts'
+import { answer, bearer, bearerProblems, problems } from '../src/responses.ts'
+import { type Routes, User } from '../src/schemas.ts'
 import { presentUser } from '../src/users.ts'
 
 const schema = {

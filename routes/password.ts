@@ -3,7 +3,8 @@ import type { User } from '../src/db/open.ts'
 import { fieldError } from '../src/errors.ts'
 import type { Attempt } from '../src/login-attempts.ts'
 import { resemblesUser } from '../src/password-policy.ts'
-import { bearer, bearerProblems, bodyProblems, noContent, PasswordChange, problems, ref, type Routes } from '../src/schemas.ts'
+import { bearer, bearerProblems, bodyProblems, noContent, problems } from '../src/responses.ts'
+import { PasswordChange, ref, type Routes } from '../src/schemas.ts'
 import { loginNames } from '../src/users.ts'
 
 const schema = {

@@ -1,4 +1,5 @@
-import { answer, bearer, bearerProblems, Greeting, problems, type Routes } from '../src/schemas.ts'
+import { answer, bearer, bearerProblems, problems } from '../src/responses.ts'
+import { Greeting, type Routes } from '../src/schemas.ts'
 
 const schema = {
   operationId: 'getPrivate',

@@ -1,4 +1,5 @@
-import { answer, bodyProblems, OptionalRefreshToken, problems, ref, type Routes, TokenPair } from '../src/schemas.ts'
+import { answer, bodyProblems, problems, refreshCookie } from '../src/responses.ts'
+import { OptionalRefreshToken, ref, type Routes, TokenPair } from '../src/schemas.ts'
 
 const schema = {
   operationId: 'refresh',
@@ -10,7 +11,7 @@ const schema = {
     'A browser that has the token in its cookie sends no body, and gets the next one in the cookie.',
   security: [],
   body: ref(OptionalRefreshToken),
-  response: { 200: answer(TokenPair, 'The newest tokens of the session.') },
+  response: { 200: answer(TokenPair, 'The newest tokens of the session.', refreshCookie) },
   problems: problems(...bodyProblems, 'invalid_refresh_token', 'csrf_rejected', 'overloaded')
 }
 

@@ -1,4 +1,5 @@
-import { answer, bodyProblems, problems, ref, Registration, type Routes, User as UserSchema } from '../src/schemas.ts'
+import { answer, bodyProblems, problems } from '../src/responses.ts'
+import { ref, Registration, type Routes, User as UserSchema } from '../src/schemas.ts'
 import { newUser, presentUser } from '../src/users.ts'
 
 const schema = {

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Session } from '../src/db/open.ts'
-import { answer, bearer, bearerProblems, bodyProblems, noContent, problems, type Routes, SessionList } from '../src/schemas.ts'
+import { answer, bearer, bearerProblems, bodyProblems, noContent, problems } from '../src/responses.ts'
+import { type Routes, SessionList } from '../src/schemas.ts'
 
 const listSchema = {
   operationId: 'listSessions',

@@ -1,4 +1,5 @@
-import { answer, problems, ref, type Routes } from '../src/schemas.ts'
+import { answer, bodyProblems, problems } from '../src/responses.ts'
+import { ref, type Routes } from '../src/schemas.ts'
 import { blacklisted, readFields } from '../src/simple-jwt.ts'
 import { AnyToken, Credentials, Nothing, Pair, Refresh, Refreshed, SIMPLE_JWT } from '../src/simple-jwt-schemas.ts'
 
@@ -8,8 +9,7 @@ const shared = {
   consumes: ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data']
 }
 
-/** What can be wrong with any body, and with any credentials. */
-const faults = problems('invalid_request', 'invalid_json', 'body_too_large', 'unsupported_media_type', 'invalid_credentials', 'overloaded')
+const ofTokens = problems(...bodyProblems, 'invalid_token', 'overloaded')
 
 const obtain = {
   ...shared,
@@ -18,7 +18,7 @@ const obtain = {
   description: 'Opens a session and gives its first pair of tokens; they are those of `POST /login`.',
   body: ref(Credentials),
   response: { 200: answer(Pair, 'The first tokens of a new session.') },
-  problems: faults
+  problems: problems(...bodyProblems, 'invalid_credentials', 'too_many_attempts', 'overloaded')
 }
 
 const refresh = {
@@ -28,7 +28,7 @@ const refresh = {
   description: 'By the same rules as `POST /refresh`, to which these tokens may go as well.',
   body: ref(Refresh),
   response: { 200: answer(Refreshed, 'The newest tokens of the session.') },
-  problems: faults
+  problems: ofTokens
 }
 
 const verify = {
@@ -38,7 +38,7 @@ const verify = {
   description: 'An access token or a refresh token; one whose session has ended is good no longer.',
   body: ref(AnyToken),
   response: { 200: answer(Nothing, 'It is good.') },
-  problems: faults
+  problems: ofTokens
 }
 
 const blacklist = {
@@ -48,7 +48,7 @@ const blacklist = {
   description: 'Ends the session of a refresh token, as `POST /logout` does; its access tokens die here at once.',
   body: ref(Refresh),
   response: { 200: answer(Nothing, 'The session is over.') },
-  problems: faults
+  problems: ofTokens
 }
 
 /** Logins and tokens in the words of Simple JWT, over the same sessions (docs/django.md). */

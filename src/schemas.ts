@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { keyPairAlgorithms } from './algorithms.ts'
-import { catalogue, type Code, codes, fieldCodes } from './errors.ts'
+import { codes, fieldCodes, fieldError } from './errors.ts'
+import { invalidCredentials, invalidFields } from './failure-examples.ts'
+import * as example from './schema-examples.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
 
@@ -37,12 +39,12 @@ export const NewPassword = Type.String({
   format: 'password',
   maxLength: LONGEST,
   description: '8 (unless set otherwise) to 1024 characters, any of Unicode, counted after NFC. Neither a common password nor the user\'s own name or address.',
-  examples: ['correct horse battery staple']
+  examples: [example.password]
 })
 
-const AnyPassword = Type.String({ format: 'password', maxLength: LONGEST, description: 'The password.', examples: ['correct horse battery staple'] })
+const AnyPassword = Type.String({ format: 'password', maxLength: LONGEST, description: 'The password.', examples: [example.password] })
 
-export const RefreshToken = Type.String({ maxLength: LONGEST, description: 'The refresh token that was received last.', examples: ['eyJhbGciOiJIUzI1NiIs…'] })
+const RefreshToken = Type.String({ maxLength: LONGEST, description: 'The refresh token that was received last.' })
 
 export const Registration = Type.Object({
   username: Username,
@@ -50,23 +52,23 @@ export const Registration = Type.Object({
   email: Type.Optional(nullable('string', {
     'x-policy': 'email', maxLength: LONGEST, description: 'An e-mail address; null is the same as none.', examples: ['ada@example.com']
   }))
-}, { $id: 'Registration', additionalProperties: false })
+}, { $id: 'Registration', additionalProperties: false, examples: [{ username: 'ada', password: example.password, email: 'ada@example.com' }] })
 
 export const Credentials = Type.Object({
   username: Type.String({ maxLength: LONGEST, description: 'The username, or the e-mail address.', examples: ['ada'] }),
   password: AnyPassword,
   transport: Type.Optional(enumOf(['body', 'cookie'], 'Where the refresh token is to travel: in the body (unless said otherwise), or in a cookie, where LATCHKEY_COOKIES is on.'))
-}, { $id: 'Credentials', additionalProperties: false })
+}, { $id: 'Credentials', additionalProperties: false, examples: [{ username: 'ada', password: example.password }] })
 
 /** Without a body, or without the field, the cookie speaks. */
 export const OptionalRefreshToken = Type.Unsafe<{ refresh_token?: string } | null>({
-  $id: 'RefreshRequest', type: ['object', 'null'], properties: { refresh_token: RefreshToken }, additionalProperties: false
+  $id: 'RefreshRequest', type: ['object', 'null'], properties: { refresh_token: RefreshToken }, additionalProperties: false, examples: [{ refresh_token: example.refreshToken }]
 })
 
 export const PasswordChange = Type.Object({
   current_password: AnyPassword,
   new_password: NewPassword
-}, { $id: 'PasswordChange', additionalProperties: false })
+}, { $id: 'PasswordChange', additionalProperties: false, examples: [{ current_password: example.password, new_password: 'another good password' }] })
 
 export const TokenPair = Type.Object({
   access_token: Token('A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.'),
@@ -74,7 +76,7 @@ export const TokenPair = Type.Object({
   expires_in: Seconds('Seconds for which the access token is good.'),
   refresh_token: Type.Optional(Token('Keep it secret. Each refresh gives a new one; use the newest. Absent where it travels in the cookie.')),
   refresh_expires_in: Seconds('Seconds for which the refresh token is good.')
-}, { $id: 'TokenPair', additionalProperties: false })
+}, { $id: 'TokenPair', additionalProperties: false, examples: example.tokenPairs })
 
 export const User = Type.Object({
   id: Id('The `sub` of the user\'s tokens.'),
@@ -83,7 +85,7 @@ export const User = Type.Object({
   email_verified: Type.Boolean(),
   created_at: Time('When the user registered.'),
   last_login_at: nullable('string', { format: 'date-time', maxLength: 32, description: 'When the user last logged in, if ever.' })
-}, { $id: 'User', additionalProperties: false })
+}, { $id: 'User', additionalProperties: false, examples: [example.user] })
 
 export const Session = Type.Object({
   id: Id('The `sid` of the session\'s tokens.'),
@@ -93,13 +95,13 @@ export const Session = Type.Object({
   ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
   user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
   current: Type.Boolean({ description: 'Whether the access token of this request belongs to it.' })
-}, { $id: 'Session', additionalProperties: false })
+}, { $id: 'Session', additionalProperties: false, examples: [example.session] })
 
-export const SessionList = Type.Array(Type.Unsafe<Static<typeof Session>>({ $ref: 'Session#' }), { $id: 'SessionList', maxItems: MOST_LISTED })
+export const SessionList = Type.Array(Type.Unsafe<Static<typeof Session>>({ $ref: 'Session#' }), { $id: 'SessionList', maxItems: MOST_LISTED, examples: [[example.session]] })
 
-export const Greeting = Type.Object({ message: Type.Literal('Access Granted!') }, { $id: 'Greeting', additionalProperties: false })
+export const Greeting = Type.Object({ message: Type.Literal('Access Granted!') }, { $id: 'Greeting', additionalProperties: false, examples: [{ message: 'Access Granted!' }] })
 
-export const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false })
+export const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', additionalProperties: false, examples: [{ status: 'ok' }] })
 
 const Jwk = Type.Object({
   kid: Base64url('RFC 7638 thumbprint.'),
@@ -111,23 +113,23 @@ const Jwk = Type.Object({
   y: Type.Optional(Base64url('Second coordinate.')),
   n: Type.Optional(Base64url('RSA modulus.')),
   e: Type.Optional(Base64url('RSA exponent.'))
-}, { $id: 'Jwk', additionalProperties: false })
+}, { $id: 'Jwk', additionalProperties: false, examples: [example.jwk] })
 
 export const Jwks = Type.Object({
   keys: Type.Array(Type.Unsafe<Static<typeof Jwk>>({ $ref: 'Jwk#' }), { maxItems: MOST_LISTED })
-}, { $id: 'Jwks', additionalProperties: false })
+}, { $id: 'Jwks', additionalProperties: false, examples: [{ keys: [example.jwk] }] })
 
 export const Metadata = Type.Object({
   issuer: Type.String({ format: 'uri', maxLength: 250, description: 'The `iss` of the access tokens.', examples: ['http://localhost:3000'] }),
   jwks_uri: Type.String({ format: 'uri', maxLength: 300, description: 'Where the public keys are.', examples: ['http://localhost:3000/.well-known/jwks.json'] })
-}, { $id: 'Metadata', additionalProperties: false })
+}, { $id: 'Metadata', additionalProperties: false, examples: [example.metadata] })
 
 const FieldError = Type.Object({
   // The name of an unknown field is in it, and each of its characters may be written as two.
   pointer: Type.String({ format: 'json-pointer', maxLength: 2 * LONGEST, description: 'JSON Pointer into the body; empty for the whole of it.', examples: ['/password'] }),
   code: enumOf(fieldCodes, 'What is wrong with it.'),
   detail: Type.String({ pattern: SENTENCE, maxLength: 256, examples: ['This field is too short.'] })
-}, { $id: 'FieldError', additionalProperties: false })
+}, { $id: 'FieldError', additionalProperties: false, examples: [fieldError('/password', 'too_short')] })
 
 export const Problem = Type.Object({
   type: Type.Literal('about:blank'),
@@ -137,7 +139,7 @@ export const Problem = Type.Object({
   code: enumOf(codes, 'Stable; branch on it.'),
   request_id: Id('Names this request in the service\'s log.'),
   errors: Type.Optional(Type.Array(Type.Unsafe<Static<typeof FieldError>>({ $ref: 'FieldError#' }), { maxItems: 50 }))
-}, { $id: 'Problem', additionalProperties: false })
+}, { $id: 'Problem', additionalProperties: false, examples: [invalidCredentials, invalidFields] })
 
 /** Everything with an `$id`, so that the contract shows it as a named component. */
 export const components = [
@@ -147,41 +149,3 @@ export const components = [
 export function ref<T extends TSchema> (schema: T) {
   return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` })
 }
-
-const noStore = { 'Cache-Control': { type: 'string', const: 'no-store', description: 'Not to be kept by any cache.' } }
-const challenge = { 'WWW-Authenticate': { type: 'string', enum: ['Bearer realm="latchkey"', 'Bearer realm="latchkey", error="invalid_token"'], description: 'RFC 6750 §3.' } }
-const retryAfter = { 'Retry-After': { type: 'integer', format: 'int32', minimum: 1, maximum: 86_400, description: 'Seconds to wait.' } }
-
-/** A success with a body, a named component. */
-export function answer<T extends TSchema> (schema: T, description: string, headers: object = noStore) {
-  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#`, description, headers })
-}
-
-/** A success without a body. */
-export function noContent (description: string, headers: object = noStore) {
-  return Type.Unsafe<undefined>({ type: 'null', description, headers })
-}
-
-/** The ways in which an operation can fail, beside those of every operation; `plugins/docs.ts` makes responses of them. */
-export const problems = (...expected: Code[]) => expected
-
-/** How any operation may fail; the first is bad HTTP. */
-const anywhere: Code[] = ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error', 'unavailable']
-
-/** Error responses for the contract, one per status. */
-export function problemResponses (expected: Code[] = []) {
-  const all: Code[] = [...new Set<Code>([...expected, ...anywhere])]
-  const statuses = new Set(all.map((code) => catalogue[code].status))
-  return Object.fromEntries([...statuses].map((status) => [status, {
-    description: all.filter((code) => catalogue[code].status === status)
-      .map((code) => `\`${code}\`: ${catalogue[code].detail}`).join('\n\n'),
-    headers: { ...noStore, ...(status === 401 && challenge), ...((status === 429 || status === 503) && retryAfter) },
-    content: { 'application/problem+json': { schema: ref(Problem) } }
-  }]))
-}
-
-/** What can be wrong with any JSON body. */
-export const bodyProblems: Code[] = ['invalid_request', 'invalid_json', 'body_too_large', 'unsupported_media_type']
-/** What can be wrong with any access token. */
-export const bearerProblems: Code[] = ['missing_token', 'invalid_token', 'token_expired']
-export const bearer = [{ bearerAuth: [] }]

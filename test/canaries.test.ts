@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { select, sql } from './fixtures/accounts.ts'
 import { folder, settings } from './fixtures/app.ts'
 import { operations, type AnyOperation } from './fixtures/operations.ts'
+import { ask } from './fixtures/process.ts'
 import { dataIn, type Server, startServer } from './fixtures/server.ts'
 import { signingKeyRow } from './fixtures/rows.ts'
 import { exchange, get } from './fixtures/socket.ts'
@@ -63,7 +64,7 @@ interface Sent {
 }
 
 async function send (method: string, url: string, { body, headers = {} }: Sent = {}) {
-  const response = await fetch(origin + url, {
+  const response = await ask(origin + url, {
     method,
     headers: { ...(body && { 'content-type': 'application/json' }), ...headers },
     ...(body && { body: typeof body === 'string' ? body : JSON.stringify(body) })

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { catalogue, type Code } from '../src/errors.ts'
 import { eventually } from './fixtures/accounts.ts'
 import { build, login, PASSWORD, register } from './fixtures/app.ts'
-import { exchange, get } from './fixtures/socket.ts'
+import { exchange, get, parseAnswer, received } from './fixtures/socket.ts'
 
 const app = await build(t)
 await app.listen({ port: 0, host: '127.0.0.1' })
@@ -16,25 +16,11 @@ const origin = app.listeningOrigin
 const lines = (...all: string[]) => all.join('\r\n')
 const postLogin = (...headers: string[]) => ['POST /login HTTP/1.1', 'Host: x', 'Content-Type: application/json', ...headers, '']
 
-interface Answer {
-  status: number
-  headers: Map<string, string>
-  body: string
-}
-
-/** The parts of one answer as it came over the wire. */
-function parse (answer: string): Answer {
-  const [head = '', body = ''] = answer.split(/\r\n\r\n(.*)/s)
-  const [start = '', ...fields] = head.split('\r\n')
-  const headers = fields.map((field) => field.split(/: (.*)/).slice(0, 2)).map(([name = '', value = '']) => [name.toLowerCase(), value] as const)
-  return { status: Number(/^HTTP\/1\.1 (\d{3}) /.exec(start)?.[1]), headers: new Map(headers), body }
-}
-
 /** Asserts the whole of a problem that ends its connection; that it does, `exchange` has waited for. */
 function isLast (t: Test, answer: string, code: Code, about: string) {
-  const { status, headers, body } = parse(answer)
+  const { status, headers, body } = parseAnswer(Buffer.from(answer))
   const { request_id: id, ...problem } = JSON.parse(body)
-  t.match(headers, new Map([
+  t.match(new Map(headers), new Map([
     ['content-type', 'application/problem+json; charset=utf-8'], ['content-length', String(Buffer.byteLength(body))], ['cache-control', 'no-store'], ['connection', 'close']
   ]), about)
   t.strictSame({ status, ...problem }, { type: 'about:blank', code, ...catalogue[code] }, about)
@@ -85,8 +71,9 @@ for (const [what, bytes] of malformed) {
 
 t.test('a request that ends in the middle → 400, and the connection ends', async (t) => {
   const socket = connect(Number(new URL(origin).port), '127.0.0.1')
-  socket.end('GET /livez HTTP/1.1\r\nHost: x\r\nX-Unfini')
-  isLast(t, Buffer.concat(await socket.toArray()).toString(), 'invalid_request', 'half a header')
+  const half = 'GET /livez HTTP/1.1\r\nHost: x\r\nX-Unfini'
+  socket.end(half)
+  isLast(t, received(half, await socket.toArray()), 'invalid_request', 'half a header')
 })
 
 t.test('a request with over 16 KiB of headers → 431 headers_too_large, and the connection ends', async (t) => {
@@ -129,11 +116,11 @@ t.test('no answer names the software: 200, 400, 401, 404, 405, 413, 415', async 
   const large = lines(...postLogin('Connection: close', 'Content-Length: 20000'), 'x'.repeat(20_000))
   const text = lines(...postLogin('Connection: close', 'Content-Length: 2'), '{}').replace('application/json', 'text/plain')
   const requests = [get('/livez'), get('/%zz'), get('/private'), get('/nothing'), get('/login'), large, text]
-  const answers = (await Promise.all(requests.map((request) => exchange(origin, request)))).map(parse)
+  const answers = (await Promise.all(requests.map((request) => exchange(origin, request)))).map((answer) => parseAnswer(Buffer.from(answer)))
   t.strictSame(answers.map(({ status }) => status), [200, 400, 401, 404, 405, 413, 415])
   for (const { headers } of answers) {
-    t.strictSame(['server', 'x-powered-by', 'via'].filter((name) => headers.has(name)), [])
-    t.ok(headers.has('date'))
+    t.strictSame(['server', 'x-powered-by', 'via'].filter((name) => new Map(headers).has(name)), [])
+    t.ok(new Map(headers).has('date'))
   }
 })
 
@@ -234,7 +221,7 @@ t.test('a request that takes too long → 408 request_timeout, and the connectio
     socket.write(start)
     // Each byte comes soon after the last: it is the whole that is too slow.
     const dripping = setInterval(() => socket.write(more), 100)
-    isLast(t, Buffer.concat(await answer).toString(), 'request_timeout', what)
+    isLast(t, received(start, await answer), 'request_timeout', what)
     clearInterval(dripping)
   }))
   t.match(await exchange(app.listeningOrigin, get('/livez')), /^HTTP\/1.1 200 /, 'the service goes on')

@@ -12,7 +12,7 @@ import { build, fakeClock, folder, getPrivate, login, refresh, register, registe
 import { isProblem, sql } from './fixtures/accounts.ts'
 import { dataIn } from './fixtures/database.ts'
 import { decode, secretsOf, stealKey } from './fixtures/forge.ts'
-import { freePort, startProcess } from './fixtures/process.ts'
+import { ask, freePort, startProcess } from './fixtures/process.ts'
 import { select } from './fixtures/refresh.ts'
 import { terminal } from './fixtures/commands.ts'
 
@@ -131,17 +131,17 @@ t.test('three processes that start at once on one new folder have one secret and
   const env = { NODE_OPTIONS: '', DATABASE_URL: `file:${join(folder(t), 'data', 'latchkey.db')}`, LATCHKEY_PUBLIC_URL: 'https://auth.example.com' }
   const processes = await Promise.all([1, 2, 3].map(async () => startProcess(await freePort(), env)))
   t.teardown(() => Promise.all(processes.map(({ end }) => end('SIGKILL'))))
-  const sets = await Promise.all(processes.map(async ({ url }) => (await fetch(`${url}/.well-known/jwks.json`)).text()))
+  const sets = await Promise.all(processes.map(async ({ url }) => (await ask(`${url}/.well-known/jwks.json`)).text()))
   t.equal(new Set(sets).size, 1)
   t.equal(JSON.parse(sets[0] ?? '').keys.length, 1)
 
-  const send = async (url = '', body: object) => JSON.parse(await (await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).text())
+  const send = async (url = '', body: object) => JSON.parse(await (await ask(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).text())
   const [one, other, third] = processes.map(({ url }) => url)
   const credentials = { username: 'ada', password: 'correct horse battery staple' }
   await send(`${one}/register`, credentials)
   const tokens = await send(`${one}/login`, credentials)
   t.ok((await send(`${other}/refresh`, { refresh_token: tokens.refresh_token })).access_token)
-  t.equal((await fetch(`${third}/private`, { headers: { authorization: `Bearer ${tokens.access_token}` } })).status, 200)
+  t.equal((await ask(`${third}/private`, { headers: { authorization: `Bearer ${tokens.access_token}` } })).status, 200)
 })
 
 t.test('two new installations sign differently, and the one\'s tokens open nothing at the other → 401', async (t) => {

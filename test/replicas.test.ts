@@ -4,6 +4,7 @@ import { folder, PASSWORD } from './fixtures/app.ts'
 import { commandLine } from './fixtures/commands.ts'
 import { type Client, createClient } from './fixtures/crash-client.ts'
 import { decode } from './fixtures/forge.ts'
+import { ask } from './fixtures/process.ts'
 import { type Replica, startReplicas } from './fixtures/replicas.ts'
 import { fastForwards, select } from './fixtures/refresh.ts'
 import { times } from './fixtures/sockets.ts'
@@ -35,10 +36,10 @@ async function newUser (username: string): Promise<Tokens> {
 /** Each ends `victim`'s session at a replica; `actor` is another session of the same user, which is to have proven who it is. */
 const endings: Record<string, (replica: Replica, victim: Tokens, actor: Tokens) => Promise<number>> = {
   'POST /logout': async ({ post }, victim) => (await post('/logout', { refresh_token: victim.refresh })).status,
-  'DELETE /sessions/{id}': async ({ url }, victim, actor) => (await fetch(`${url}/sessions/${decode(victim.refresh).payload['sid']}`,
+  'DELETE /sessions/{id}': async ({ url }, victim, actor) => (await ask(`${url}/sessions/${decode(victim.refresh).payload['sid']}`,
     { method: 'DELETE', headers: { authorization: `Bearer ${actor.access}` } })).status,
   'POST /logout/all': async ({ url }, victim) =>
-    (await fetch(`${url}/logout/all`, { method: 'POST', headers: { authorization: `Bearer ${victim.access}` } })).status,
+    (await ask(`${url}/logout/all`, { method: 'POST', headers: { authorization: `Bearer ${victim.access}` } })).status,
   'POST /password': async ({ post }, _victim, actor) =>
     (await post('/password', { current_password: PASSWORD, new_password: `${PASSWORD}, a new one` }, actor.access)).status
 }
@@ -147,9 +148,9 @@ t.test('ten replicas that start at once on an empty database → all answer, it 
   const own = folder(t)
   const replicas = await startReplicas(t, 10, own)
   const kids = await Promise.all(replicas.map(async ({ url }) => {
-    t.equal((await fetch(`${url}/readyz`)).status, 200)
+    t.equal((await ask(`${url}/readyz`)).status, 200)
     // A JWK Set.
-    const { keys } = await (await fetch(`${url}/.well-known/jwks.json`)).json() as { keys: { kid: string }[] }
+    const { keys } = await (await ask(`${url}/.well-known/jwks.json`)).json() as { keys: { kid: string }[] }
     return keys.map(({ kid }) => kid)
   }))
   t.equal(kids.flat().length, 10)

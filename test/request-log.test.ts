@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { eventually, sql } from './fixtures/accounts.ts'
 import { folder } from './fixtures/app.ts'
+import { ask } from './fixtures/process.ts'
 import { dataIn, type Server, startServer } from './fixtures/server.ts'
 import { exchange, get } from './fixtures/socket.ts'
 
@@ -40,7 +41,7 @@ async function logged (work: () => Promise<unknown>, count: number): Promise<Lin
 }
 
 async function send (method: string, path: string, body?: object | string, headers: Record<string, string> = {}) {
-  return await fetch(origin + path, {
+  return await ask(origin + path, {
     method,
     headers: { ...SENTINEL, ...(body && { 'content-type': 'application/json' }), ...headers },
     ...(body && { body: typeof body === 'string' ? body : JSON.stringify(body) })

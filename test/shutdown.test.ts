@@ -3,14 +3,15 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { eventually } from './fixtures/accounts.ts'
 import { bearer, PASSWORD } from './fixtures/app.ts'
-import { call } from './fixtures/process.ts'
+import { assertDeclared } from './fixtures/contract.ts'
+import { ask, call } from './fixtures/process.ts'
 import { startServer } from './fixtures/server.ts'
 
 const credentials = { username: 'ada', password: PASSWORD }
 const SLOW_HASH = { LATCHKEY_BCRYPT_COST: '12' }
 
 interface Answer {
-  status: number | undefined
+  status: number
   connection: string | undefined
 }
 
@@ -33,8 +34,10 @@ function createClient (t: Test, origin: string) {
   async function answerTo (outgoing: ReturnType<typeof request>): Promise<Answer> {
     // The event's only argument.
     const [response] = await once(outgoing, 'response') as [IncomingMessage]
-    await response.toArray()
-    return { status: response.statusCode, connection: response.headers.connection }
+    const { statusCode: status = NaN, headers } = response
+    const body = Buffer.concat(await response.toArray()).toString()
+    assertDeclared({ method: outgoing.method, path: outgoing.path, status, headers: Object.entries(headers).map(([name, value]) => [name, String(value)]), body })
+    return { status, connection: headers.connection }
   }
 
   return { send, get: (path: string, token?: string) => send(path, { ...(token !== undefined && { token }) }).answer }
@@ -81,7 +84,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const logins = busy.map(({ send }) => send('/login', { body: credentials }))
     await Promise.all(logins.map(({ sent }) => sent))
     // The connections of a server are taken, and their requests read, in turn: this one came after.
-    await fetch(`${origin}/livez`)
+    await ask(`${origin}/livez`)
     const start = performance.now()
     const stopped = server.stop(signal)
     for (const { answer } of logins) t.strictSame(await answer, { status: 200, connection: 'close' })
@@ -106,7 +109,7 @@ t.test('an error that nobody caught → it is logged as fatal, the service stops
   await call(origin, '/register', credentials)
   const { sent, answer } = createClient(t, origin).send('/login', { body: credentials })
   await sent
-  await fetch(`${origin}/livez`)
+  await ask(`${origin}/livez`)
   const { code, out } = await server.stop('SIGUSR2')
   t.equal(code, 1)
   t.strictSame(await answer, { status: 200, connection: 'close' })

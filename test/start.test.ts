@@ -9,7 +9,7 @@ import { exitCodes } from '../src/exit-codes.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { explain } from '../src/start-errors.ts'
 import { bearer, folder, PASSWORD } from './fixtures/app.ts'
-import { call } from './fixtures/process.ts'
+import { ask, call } from './fixtures/process.ts'
 import { dataIn, startServer } from './fixtures/server.ts'
 
 const SECRET = 'KqX7w0aVd9ZpR3sYtB5nMgJcH2fLuE8iO4xQ'
@@ -22,8 +22,8 @@ t.test('the first start makes its data, readable by its owner alone, and prints 
   const origin = await server.origin
   const path = join(cwd, 'data')
   t.match(origin, /^http:\/\/127\.0\.0\.1:\d+$/)
-  t.equal((await fetch(`${origin}/readyz`)).status, 200)
-  t.equal((await fetch(`${origin}/docs`)).status, 200)
+  t.equal((await ask(`${origin}/readyz`)).status, 200)
+  t.equal((await ask(`${origin}/docs`)).status, 200)
   t.equal((await call(origin, '/register', credentials))?.status, 201)
 
   t.equal(mode(path), 0o700)
@@ -58,7 +58,7 @@ t.test('SIGTERM, SIGINT → exit 0, and the data is there at the next start', as
   t.equal((await first.stop('SIGTERM')).code, 0)
 
   const second = startServer(t, dataIn(path), { counted: true })
-  const answer = await fetch(`${await second.origin}/me`, { headers: bearer(String(session?.body.access_token)) })
+  const answer = await ask(`${await second.origin}/me`, { headers: bearer(String(session?.body.access_token)) })
   t.match(await answer.json(), { username: 'ada' }, 'the token of the first opens the second')
   t.equal((await call(await second.origin, '/login', credentials))?.status, 200)
   t.equal((await second.stop('SIGINT')).code, 0)
@@ -71,9 +71,9 @@ t.test('two servers over the same data → each knows what the other has done', 
   t.equal((await call(one, '/register', credentials))?.status, 201)
   const session = await call(other, '/login', credentials)
   const { access_token: access = '', refresh_token: token } = session?.body ?? {}
-  t.equal((await fetch(`${one}/private`, { headers: bearer(access) })).status, 200)
+  t.equal((await ask(`${one}/private`, { headers: bearer(access) })).status, 200)
   t.equal((await call(one, '/logout', { refresh_token: token }))?.status, 204)
-  t.equal((await fetch(`${other}/private`, { headers: bearer(access) })).status, 401)
+  t.equal((await ask(`${other}/private`, { headers: bearer(access) })).status, 401)
   t.strictSame(await Promise.all(servers.map(async (server) => (await server.stop('SIGTERM')).code)), [0, 0])
 })
 
@@ -84,7 +84,7 @@ t.test('.env in the working folder is read; the environment wins', async (t) => 
   const origin = await server.origin
   t.match(server.printed.err, `${cwd}/from-file/x.db`)
   t.equal((await call(origin, '/register', credentials))?.body.code, 'registration_closed')
-  t.match(await (await fetch(`${origin}/.well-known/oauth-authorization-server`)).json(), { issuer: 'https://environment.example' })
+  t.match(await (await ask(`${origin}/.well-known/oauth-authorization-server`)).json(), { issuer: 'https://environment.example' })
   await server.stop('SIGTERM')
 })
 

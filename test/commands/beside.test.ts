@@ -2,7 +2,7 @@ import t from 'tap'
 import { bearer, folder, PASSWORD } from '../fixtures/app.ts'
 import { dataIn, select, sql } from '../fixtures/database.ts'
 import { decode } from '../fixtures/forge.ts'
-import { call } from '../fixtures/process.ts'
+import { ask, call } from '../fixtures/process.ts'
 import { runProgram } from '../fixtures/program.ts'
 import { startServer } from '../fixtures/server.ts'
 
@@ -23,7 +23,7 @@ async function login (username: string, password = PASSWORD) {
   return { status: answer?.status, access, refresh }
 }
 
-const opens = async ({ access }: { access: string }) => (await fetch(`${origin}/private`, { headers: bearer(access) })).status
+const opens = async ({ access }: { access: string }) => (await ask(`${origin}/private`, { headers: bearer(access) })).status
 const refreshes = async ({ refresh }: { refresh: string }) => (await call(origin, '/refresh', { refresh_token: refresh }))?.status
 
 t.test('what the program does beside a running server bites there at once', async (t) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { folder, PASSWORD } from '../fixtures/app.ts'
+import { ask } from '../fixtures/process.ts'
 import { runProgram } from '../fixtures/program.ts'
 
 const env = { DATABASE_URL: `file:${join(folder(t), 'latchkey.db')}` }
@@ -67,7 +68,7 @@ t.test('serve runs the service until a signal ends it, as npm start does', async
     told += data
     const [, origin] = /listens on (\S+)/.exec(told) ?? []
     if (origin === undefined) continue
-    t.equal((await fetch(`${origin}/readyz`)).status, 200)
+    t.equal((await ask(`${origin}/readyz`)).status, 200)
     break
   }
   const ended = once(child, 'exit')

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { bearer, folder, PASSWORD } from '../fixtures/app.ts'
 import { createDisk, limitedFiles, type Room, smallDisk, withoutCompiler, withoutMount, withoutPrlimit } from '../fixtures/disk.ts'
-import { type Answer, bare, call, freePort, type Process, startProcess } from '../fixtures/process.ts'
+import { type Answer, ask, bare, call, freePort, type Process, startProcess } from '../fixtures/process.ts'
 import { fastForwards } from '../fixtures/refresh.ts'
 
 const port = await freePort()
@@ -19,7 +19,7 @@ async function status (url: string, path: string, body: object) {
 }
 
 async function read (url: string, path: string, token = '') {
-  return (await fetch(url + path, { headers: bearer(token) })).status
+  return (await ask(url + path, { headers: bearer(token) })).status
 }
 
 interface Pair {
