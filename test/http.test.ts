@@ -59,6 +59,28 @@ t.test('HEAD → what GET answers, without the body', async (t) => {
   }
 })
 
+/** Access tokens that were good until what is told of them happened; none has expired. */
+async function overtaken (): Promise<Record<string, string>> {
+  const [ended, disabled, deleted] = [await registerAndLogin(app, 'ended'), await registerAndLogin(app, 'disabled'), await registerAndLogin(app, 'deleted')]
+  const tokens = { 'whose session was ended': ended.access_token, 'of a disabled user': disabled.access_token, 'of a deleted user': deleted.access_token }
+  for (const [about, token] of Object.entries(tokens)) if ((await app.inject({ url: '/private', headers: bearer(token) })).statusCode !== 200) throw new Error(about)
+  await post(app, '/logout', { refresh_token: ended.refresh_token })
+  await app.db.store.disableUser(disabled.user.id, Date.now())
+  await app.db.store.deleteUser(deleted.user.id)
+  return tokens
+}
+
+const overtakenTokens = await overtaken()
+
+for (const { name, method, url } of operations.filter(({ guarded }) => guarded)) {
+  t.test(`${name} with an access token whose session was ended, of a disabled user, of a deleted one → 401 invalid_token`, async (t) => {
+    for (const [about, token] of Object.entries(overtakenTokens)) {
+      isProblem(t, await app.inject({ method, url, headers: bearer(token) }), 'invalid_token', about)
+      if (method === 'GET') t.equal((await app.inject({ method: 'HEAD', url, headers: bearer(token) })).statusCode, 401, `HEAD, ${about}`)
+    }
+  })
+}
+
 for (const operation of withBody) {
   const { required, properties } = operation.body
   /** Where the schema demands nothing, a cookie might bring the token; here none can, and the route itself misses it. */
