@@ -16,7 +16,7 @@ export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
   const config = loadConfig(env)
   const app = await build(config)
   await app.listen({ host: config.host, port: config.port })
-  closeWithGrace({ delay: config.shutdownDelay + LONGEST_CLOSE, logger: false }, async ({ signal, err }) => {
+  closeWithGrace({ delay: config.shutdownDelay + LONGEST_CLOSE, logger: app.log }, async ({ signal, err }) => {
     if (err) app.log.fatal({ err }, 'the service stops: this should not have happened')
     app.beginClosing()
     // Who orchestrates services needs a moment to see that this one is not ready; who presses Ctrl-C does not.

@@ -4,8 +4,8 @@ import { createServer } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { bearer, build, fakeClock, folder, getPrivate, login, post, refresh, registerAndLogin } from './fixtures/app.ts'
-import { isProblem, lasting } from './fixtures/accounts.ts'
+import { bearer, build, fakeClock, folder, getPrivate, login, PASSWORD, post, refresh, registerAndLogin, tryLogin } from './fixtures/app.ts'
+import { isProblem, lasting, select } from './fixtures/accounts.ts'
 import { decode, ecdsa, ed25519, encode, forge, hmac, pss, rsa, secretsOf, stealKey } from './fixtures/forge.ts'
 import { exchange, get } from './fixtures/socket.ts'
 
@@ -60,7 +60,7 @@ function publicForms (publicKey: KeyObject, jwk: JsonWebKey): (string | Buffer)[
   const der = publicKey.export({ type: 'spki', format: 'der' })
   const bare = JSON.stringify(publicKey.export({ format: 'jwk' }))
   const pkcs1 = jwk.kty === 'RSA' ? [publicKey.export({ type: 'pkcs1', format: 'pem' }).toString(), publicKey.export({ type: 'pkcs1', format: 'der' })] : []
-  const texts = [pem, ...pkcs1.map(String)].flatMap((text) => [text, text.trimEnd(), text.replaceAll('\n', '\r\n'), ` ${text}`])
+  const texts = [pem, ...pkcs1.map(String)].flatMap((text) => [text, text.trimEnd(), text.replaceAll('\n', '\r\n'), ` ${text}`, `\ufeff${text}`])
   return [...texts, der, ...pkcs1, der.toString('base64'), bare, JSON.stringify(jwk), JSON.stringify({ keys: [jwk] }), String(jwk.kid), Buffer.from(jwk.n ?? jwk.x ?? '', 'base64url'), '']
 }
 
@@ -302,4 +302,31 @@ t.test('GET /private with random garbage → 401', async () => {
   const part = fc.oneof(fc.base64String(), fc.json().map(encode), fc.constantFrom(h, p, s, ''))
   const garbage = fc.oneof(fc.string({ maxLength: 200 }), fc.array(part, { maxLength: 5 }).map((parts) => parts.join('.')))
   await fc.assert(fc.asyncProperty(garbage, async (token) => token.trim() === good || await isRefused(token)), { numRuns: 300 })
+})
+
+/** What means something to a database, a template, a shell, a header or a log, and nothing to us. */
+const injections = [
+  "' OR '1'='1", "' OR 1=1 --", "ada' --", "x'; DROP TABLE users; --", "x' UNION SELECT * FROM users --", "ada' AND sleep(10) --", '1); SELECT pg_sleep(10); --', '%', '_da', 'a*',
+  '{"$ne":null}', '{"$gt":""}', '\'; return true; var x=\'', '*)(uid=*))(|(uid=*', 'ada\r\nSet-Cookie: latchkey=x', 'ada\r\n\r\n{"level":60}', 'ada\0', 'ada\u2028', '\u001b[31mada',
+  '{{7*7}}', '<%= 7*7 %>', '$(sleep 10)', '; sleep 10', '../../etc/passwd', '<script>alert(1)</script>', '__proto__', 'constructor',
+  ...['7*7', 'jndi:ldap://127.0.0.1/x'].map((inside) => '$' + `{${inside}}`)
+]
+const operators: unknown[] = [{ $ne: null }, { $gt: '' }, { $regex: '.*' }, { $where: 'sleep(10)' }, { toString: 'ada' }, ['ada'], [{ $ne: 1 }], { length: 3 }, true, 0]
+
+t.test('POST /login with an injection as name or password → 401, with an operator → 400; POST /register → 400 or an account of that very name', async (t) => {
+  const ada = () => select(path, 'SELECT id, username, password_hash FROM users WHERE username_key = ?', 'ada')
+  const before = ada()
+  for (const text of injections) {
+    isProblem(t, await tryLogin(app, text), 'invalid_credentials', text)
+    isProblem(t, await tryLogin(app, 'ada', text), 'invalid_credentials', text)
+    const { statusCode, body } = await post(app, '/register', { username: text, password: PASSWORD })
+    t.equal(statusCode === 201 ? JSON.parse(body).username : statusCode, statusCode === 201 ? text : 400, text)
+  }
+  for (const value of operators) {
+    for (const body of [{ username: value, password: PASSWORD }, { username: 'ada', password: value }]) {
+      for (const url of ['/login', '/register']) isProblem(t, await post(app, url, body), 'invalid_request', JSON.stringify(body))
+    }
+  }
+  t.strictSame(ada(), before)
+  t.equal((await tryLogin(app, 'ada')).statusCode, 200)
 })

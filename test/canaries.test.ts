@@ -2,7 +2,11 @@ import { createPrivateKey, randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { select, sql } from './fixtures/accounts.ts'
 import { folder, settings } from './fixtures/app.ts'
-import { operations, type AnyOperation } from './fixtures/operations.ts'
+import { canaries, canary, formsOf, found, FRAGMENT, secretCanary, tokenCanary } from './fixtures/canaries.ts'
+import { hostile, type Sent } from './fixtures/hostile.ts'
+import { allOperations } from './fixtures/operations.ts'
+import { wayTo } from './fixtures/outage.ts'
+import { onPostgres, psql, urlFor } from './fixtures/postgres.ts'
 import { ask } from './fixtures/process.ts'
 import { dataIn, type Server, startServer } from './fixtures/server.ts'
 import { signingKeyRow } from './fixtures/rows.ts'
@@ -10,41 +14,14 @@ import { exchange, get } from './fixtures/socket.ts'
 import { unwrap } from '../src/keys.ts'
 import { loadSecrets } from '../src/secrets.ts'
 
-/**
- * Values that nobody may find in what the service prints or records. They are random, so that no path, word or id is like them;
- * whoever finds twelve characters of one has found it.
- */
-const canaries = new Map<string, string>()
-const FRAGMENT = 12
-
-/** @param value made up unless it is given. */
-function canary (name: string, value = randomBytes(20).toString('hex')): string {
-  canaries.set(name, value)
-  return value
-}
-
-/** A canary that is long and varied enough for a secret of the service. */
-const secretCanary = (name: string) => canary(name, randomBytes(36).toString('base64url').replaceAll(/[-_]/g, 'x'))
-
-/** The canaries of which a part is in a text: as it is, or as somebody would write it who encodes it. */
-function found (text: string): string[] {
-  return [...canaries].filter(([, value]) => formsOf(value).flatMap(fragmentsOf).some((fragment) => text.includes(fragment))).map(([name]) => name)
-}
-
-function formsOf (value: string): string[] {
-  const bytes = Buffer.from(value)
-  return [value, ...(['base64', 'base64url', 'hex'] as const).map((encoding) => bytes.toString(encoding))]
-}
-
-function fragmentsOf (form: string): string[] {
-  return Array.from({ length: form.length - FRAGMENT + 1 }, (_, i) => form.slice(i, i + FRAGMENT))
-}
-
 const path = folder(t)
+const way = onPostgres() ? await wayTo(t, withPassword(urlFor(path))) : undefined
 const env = {
   ...dataIn(path),
+  ...(way && { DATABASE_URL: way.url }),
   LOG_LEVEL: 'trace',
   LATCHKEY_COOKIES: 'on',
+  LATCHKEY_SIMPLE_JWT: 'on',
   LATCHKEY_RATE_LIMIT: 'off',
   LATCHKEY_PUBLIC_URL: 'https://auth.example.com',
   LATCHKEY_SECRET: secretCanary('secret'),
@@ -58,26 +35,27 @@ const origin = await server.origin
 
 const account = { username: canary('username'), email: `${canary('e-mail address')}@example.com`, password: canary('password') }
 
-interface Sent {
-  body?: object | string
-  headers?: Record<string, string>
+/** One that the server takes: where everybody is let in, as on a machine for tests, that is any. */
+function withPassword (url: string): string {
+  return Object.assign(new URL(url), { password: canary('password of the database', new URL(url).password || undefined) }).href
 }
 
+const isForm = (body: unknown) => body instanceof URLSearchParams || body instanceof FormData
+
 async function send (method: string, url: string, { body, headers = {} }: Sent = {}) {
+  const form = isForm(body)
   const response = await ask(origin + url, {
     method,
-    headers: { ...(body && { 'content-type': 'application/json' }), ...headers },
-    ...(body && { body: typeof body === 'string' ? body : JSON.stringify(body) })
+    headers: { ...(body && !form && { 'content-type': 'application/json' }), ...headers },
+    ...(body && { body: typeof body === 'string' || form ? body : JSON.stringify(body) })
   })
   return { status: response.status, cookie: response.headers.get('set-cookie'), text: await response.text() }
 }
 
-/** Of a token what opens something: payload and signature. The header is the same for all, and public. */
-function tokenCanary (name: string, token: string): string {
-  const [, payload = '', signature = ''] = token.split('.')
-  canary(`payload of ${name}`, payload)
-  canary(`signature of ${name}`, signature)
-  return token
+async function is (t: Test, status: number, answer: ReturnType<typeof send>) {
+  const { status: actual, ...rest } = await answer
+  t.equal(actual, status)
+  return rest
 }
 
 async function logIn (name: string, password = account.password) {
@@ -89,66 +67,58 @@ async function logIn (name: string, password = account.password) {
 const authorization = (token: string) => ({ authorization: `Bearer ${token}` })
 
 t.test('a whole life: an account, its sessions in body and cookie, its passwords, right and wrong, its logouts', async (t) => {
-  const is = async (status: number, answer: ReturnType<typeof send>) => {
-    const { status: actual, ...rest } = await answer
-    t.equal(actual, status)
-    return rest
-  }
-  await is(201, send('POST', '/register', { body: account }))
-  await is(409, send('POST', '/register', { body: account }))
-  await is(401, send('POST', '/login', { body: { username: account.email, password: canary('wrong password') } }))
+  await is(t, 201, send('POST', '/register', { body: account }))
+  await is(t, 409, send('POST', '/register', { body: account }))
+  await is(t, 401, send('POST', '/login', { body: { username: account.email, password: canary('wrong password') } }))
   const first = await logIn('the first login')
-  const { text } = await is(200, send('POST', '/refresh', { body: { refresh_token: first.refresh } }))
+  const { text } = await is(t, 200, send('POST', '/refresh', { body: { refresh_token: first.refresh } }))
   const second = tokenCanary('refresh token of the refresh', JSON.parse(text).refresh_token)
-  await is(200, send('GET', '/private', { headers: authorization(first.access) }))
-  await is(200, send('GET', `/me?access_token=${first.access}`, { headers: authorization(first.access) }))
-  await is(200, send('GET', '/sessions', { headers: authorization(first.access) }))
+  await is(t, 200, send('GET', '/private', { headers: authorization(first.access) }))
+  await is(t, 200, send('GET', `/me?access_token=${first.access}`, { headers: authorization(first.access) }))
+  await is(t, 200, send('GET', '/sessions', { headers: authorization(first.access) }))
 
-  const { cookie } = await is(200, send('POST', '/login', { body: { ...account, email: undefined, transport: 'cookie' }, headers: { origin: env.LATCHKEY_PUBLIC_URL, 'sec-fetch-site': 'same-origin' } }))
+  const { cookie } = await is(t, 200, send('POST', '/login', { body: { ...account, email: undefined, transport: 'cookie' }, headers: { origin: env.LATCHKEY_PUBLIC_URL, 'sec-fetch-site': 'same-origin' } }))
   const kept = tokenCanary('cookie', /^__Host-latchkey=([^;]+)/.exec(cookie ?? '')?.[1] ?? '')
-  await is(403, send('POST', '/refresh', { headers: { cookie: `__Host-latchkey=${kept}`, 'sec-fetch-site': 'cross-site' } }))
+  await is(t, 403, send('POST', '/refresh', { headers: { cookie: `__Host-latchkey=${kept}`, 'sec-fetch-site': 'cross-site' } }))
 
   const changed = { current_password: account.password, new_password: canary('new password') }
-  await is(401, send('POST', '/password', { body: { ...changed, current_password: canary('another wrong password') }, headers: authorization(first.access) }))
-  await is(204, send('POST', '/password', { body: changed, headers: authorization(first.access) }))
+  await is(t, 401, send('POST', '/password', { body: { ...changed, current_password: canary('another wrong password') }, headers: authorization(first.access) }))
+  await is(t, 204, send('POST', '/password', { body: changed, headers: authorization(first.access) }))
   const third = await logIn('the second login', changed.new_password)
-  await is(401, send('POST', '/refresh', { body: { refresh_token: first.refresh.slice(0, -1) + (first.refresh.endsWith('A') ? 'B' : 'A') } }))
-  await is(204, send('POST', '/logout', { body: { refresh_token: second } }))
-  await is(204, send('POST', '/logout/all', { headers: authorization(third.access) }))
-  for (let i = 0; i < 7; i++) await send('POST', '/login', { body: { username: account.username, password: canary('guess') } })
+  await is(t, 401, send('POST', '/refresh', { body: { refresh_token: first.refresh.slice(0, -1) + (first.refresh.endsWith('A') ? 'B' : 'A') } }))
+  await is(t, 204, send('POST', '/logout', { body: { refresh_token: second } }))
+  await is(t, 204, send('POST', '/logout/all', { headers: authorization(third.access) }))
 })
 
-/** A text for every field, a name for another, and a text in every header that the service looks at and some that it does not. */
-function hostile ({ name, body }: AnyOperation): Sent[] {
-  const headers = {
-    authorization: `Bearer ${canary(`bearer of ${name}`)}`,
-    cookie: `__Host-latchkey=${canary(`cookie of ${name}`)}; ${canary(`name of a cookie of ${name}`)}=x`,
-    'x-request-id': canary(`request id of ${name}`),
-    'if-none-match': `"${canary(`tag of ${name}`)}"`,
-    origin: `https://${canary(`origin of ${name}`)}.example`,
-    referer: `https://referer.example/?${canary(`referer of ${name}`)}`,
-    'x-forwarded-for': canary(`proxy of ${name}`),
-    [`x-${canary(`name of a header of ${name}`)}`]: 'x'
-  }
-  const basic = { authorization: `Basic ${canary(`basic of ${name}`, randomBytes(24).toString('base64'))}` }
-  if (body === undefined) return [{ headers }, { headers: basic }]
-  const fields = Object.fromEntries(Object.keys(body.properties).map((field) => [field, canary(`${field} of ${name}`)]))
-  const nested = Object.fromEntries(Object.keys(body.properties).map((field) => [field, { [canary(`name in ${field} of ${name}`)]: canary(`value in ${field} of ${name}`) }]))
-  return [
-    { headers, body: fields },
-    { headers: basic, body: { ...fields, [canary(`field of ${name}`)]: canary(`value of ${name}`) } },
-    { headers, body: nested },
-    { headers, body: `{"${canary(`broken JSON of ${name}`)}":` },
-    { headers: { ...headers, 'content-type': `application/json; charset=${canary(`charset of ${name}`)}` }, body: fields },
-    { headers: { ...headers, 'content-type': `text/${canary(`type of ${name}`)}` }, body: canary(`text of ${name}`) },
-    { headers, body: { padding: canary(`padding of ${name}`).repeat(500) } }
-  ]
+for (const Form of [undefined, URLSearchParams] as const) {
+  const about = Form ? 'a form' : 'JSON'
+  t.test(`the same in the words of Simple JWT, as ${about}: its tokens, good and bad, and its logout`, async (t) => {
+    const call = (path: string, fields: Record<string, string>) => send('POST', `/api/token${path}`, { body: Form ? new Form(fields) : fields })
+    const credentials = { username: account.username, password: canaries.get('new password') ?? '' }
+    await is(t, 401, call('/', { ...credentials, password: canary(`wrong password in ${about}`) }))
+    const first = JSON.parse((await is(t, 200, call('/', credentials))).text)
+    tokenCanary(`access token in ${about}`, first.access)
+    tokenCanary(`refresh token in ${about}`, first.refresh)
+    const second = JSON.parse((await is(t, 200, call('/refresh/', { refresh: first.refresh }))).text)
+    tokenCanary(`next access token in ${about}`, second.access)
+    tokenCanary(`next refresh token in ${about}`, second.refresh)
+    await is(t, 200, call('/verify/', { token: second.access }))
+    await is(t, 401, call('/verify/', { token: second.access.slice(0, -8) }))
+    await is(t, 200, call('/blacklist/', { refresh: second.refresh }))
+    await is(t, 400, call('/verify/', { token: second.refresh }))
+    await is(t, 401, call('/refresh/', { refresh: second.refresh }))
+  })
 }
 
+t.test('guesses until the name is locked, at both doors → 429', async (t) => {
+  for (let i = 0; i < 7; i++) await send('POST', '/login', { body: { username: account.username, password: canary(`guess ${i}`) } })
+  for (const path of ['/login', '/api/token/']) await is(t, 429, send('POST', path, { body: { username: account.username, password: canary(`guess at ${path}`) } }))
+})
+
 t.test('every call of openapi.yaml with canaries for whatever it takes → never a 5xx', async (t) => {
-  for (const operation of operations) {
-    for (const sent of hostile(operation)) {
-      const { status } = await send(operation.method, `${operation.url}?${canary(`query of ${operation.name}`)}=1`, sent)
+  for (const operation of allOperations) {
+    for (const [i, sent] of hostile(operation).entries()) {
+      const { status } = await send(operation.method, `${operation.url}?${canary(`query ${i} of ${operation.name}`)}=1`, sent)
       t.ok(status < 500, `${operation.name} → ${status}`)
     }
   }
@@ -182,12 +152,30 @@ t.test('what fails inside → 500, 503', async (t) => {
   const { username, email } = { username: canary('username of the 503'), email: `${canary('address of the 503')}@example.com` }
   sql(path, 'DELETE FROM login_attempts')
   sql(path, 'UPDATE users SET claims = ?', `{"${canary('damaged claims')}`)
-  t.equal((await send('POST', '/login', { body: { username: account.username, password: canaries.get('new password') } })).status, 500)
+  for (const path of ['/login', '/api/token/']) t.equal((await send('POST', path, { body: { username: account.username, password: canaries.get('new password') } })).status, 500)
   sql(path, 'ALTER TABLE users RENAME TO elsewhere')
-  t.equal((await send('POST', '/login', { body: { username, password: canary('password of the 503') } })).status, 503)
+  for (const path of ['/login', '/api/token/']) t.equal((await send('POST', path, { body: { username, password: canary(`password of the 503 of ${path}`) } })).status, 503)
   t.equal((await send('POST', '/register', { body: { username, email, password: canary('registered password of the 503') } })).status, 503)
   t.equal((await send('GET', '/readyz')).status, 503)
   sql(path, 'ALTER TABLE elsewhere RENAME TO users')
+})
+
+t.test('what PostgreSQL refuses and repeats, what it breaks off, and what it cannot be asked → 500, 503', { skip: !onPostgres() && 'a file does not go away' }, async (t) => {
+  const registers = (about: string) => send('POST', '/register', {
+    body: { username: canary(`username of ${about}`), email: `${canary(`address of ${about}`)}@example.com`, password: canary(`password of ${about}`) }
+  })
+  // The detail of the error is the whole row.
+  psql('ALTER TABLE users ADD CONSTRAINT refused CHECK (length(password_hash) < 3) NOT VALID', urlFor(path))
+  t.equal((await registers('a row that is refused')).status, 500)
+  psql(`ALTER TABLE users DROP CONSTRAINT refused;
+    CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+    CREATE TRIGGER gone BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION gone()`, urlFor(path))
+  t.equal((await registers('a statement that is broken off')).status, 503)
+  t.equal((await send('GET', '/readyz')).status, 200)
+  await way?.cut()
+  t.equal((await registers('a database that is gone')).status, 503)
+  t.equal((await send('GET', '/private', { headers: authorization(canary('bearer while the database is gone')) })).status, 401)
+  t.equal((await send('GET', '/readyz')).status, 503)
 })
 
 /** What is kept, and what follows from the secrets. */
@@ -196,13 +184,13 @@ function keptCanaries () {
   for (const [id, { refresh, wrapping, attempts }] of secrets.all) {
     for (const [name, key] of Object.entries({ refresh, wrapping, attempts })) for (const encoding of ['base64url', 'hex'] as const) canary(`${name} key of ${id}, ${encoding}`, key.toString(encoding))
   }
-  for (const { password_hash: hash } of select(path, 'SELECT password_hash FROM users')) canary('password hash', String(hash).slice(-53))
+  for (const { id, password_hash: hash } of select(path, 'SELECT id, password_hash FROM users')) canary(`password hash of ${id}`, String(hash).slice(-53))
   for (const { id } of select(path, 'SELECT id FROM login_attempts')) canary(`counter ${id}`, String(id))
   for (const { kid, encrypted_key: encryptedKey } of select(path, 'SELECT * FROM signing_keys')) {
-    const row = signingKeyRow(String(kid), { encryptedKey: canary('encrypted key', String(encryptedKey)) })
+    const row = signingKeyRow(String(kid), { encryptedKey: canary(`encrypted key ${kid}`, String(encryptedKey)) })
     const der = unwrap(row, secrets.primary)
     const { d } = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'jwk' })
-    canary('signing key', String(d))
+    canary(`signing key ${kid}`, String(d))
   }
 }
 
@@ -236,13 +224,14 @@ function wholeLines (t: Test, out: string) {
 
 t.test('the search finds a canary that is there, however it is written', async (t) => {
   const value = canary('found')
-  for (const text of [value, value.slice(3, 3 + FRAGMENT), Buffer.from(value).toString('base64'), Buffer.from(value).toString('hex')]) {
-    t.strictSame(found(`{"msg":"${text}"}`), ['found'])
+  const inside = ['', 'a', 'ab'].map((before) => Buffer.from(`${before}${value}`).toString('base64'))
+  for (const text of [value.slice(3, 3 + FRAGMENT), ...inside, ...formsOf(value)]) {
+    t.strictSame(found(`{"msg":"${text}"}`), ['found'], text)
   }
   t.strictSame(found(value.slice(0, FRAGMENT - 1)), [])
 })
 
-t.test('a start that fails over a setting → it is named, and its value is not printed', async (t) => {
+t.test('a start that fails over a setting → it is named, and its value is not printed', { skip: onPostgres() && 'settings are read before a database is opened' }, async (t) => {
   const password = canary('password of a database')
   const wrong: NodeJS.ProcessEnv[] = [
     { DATABASE_URL: `postgres://latchkey:${password}@127.0.0.1:1/latchkey` },

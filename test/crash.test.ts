@@ -14,7 +14,6 @@ const CRASHES_OF_A_CLIENT = 3
 
 // So many starts take their time where other tests want the machine too.
 const TIMEOUT_MS = 240_000
-t.setTimeout(TIMEOUT_MS)
 
 t.test(`kill -9 under load, ${CRASHES} times: nothing acknowledged is lost, no client is stuck, and a copied token ends its session`, { timeout: TIMEOUT_MS }, async (t) => {
   const path = folder(t)

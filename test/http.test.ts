@@ -5,7 +5,7 @@ import t from 'tap'
 import { catalogue, type Code, type FieldCode } from '../src/errors.ts'
 import { isInvalid, isProblem, lasting, sql } from './fixtures/accounts.ts'
 import { bearer, build, folder, login, PASSWORD, post, register, registerAndLogin } from './fixtures/app.ts'
-import { type AnyOperation, credentials, operations, resources, withBody } from './fixtures/operations.ts'
+import { allOperations, type AnyOperation, credentials, operations, resources, withBody } from './fixtures/operations.ts'
 import { exchange, get } from './fixtures/socket.ts'
 
 const path = folder(t)
@@ -58,6 +58,28 @@ t.test('HEAD → what GET answers, without the body', async (t) => {
     }
   }
 })
+
+/** Access tokens that were good until what is told of them happened; none has expired. */
+async function overtaken (): Promise<Record<string, string>> {
+  const [ended, disabled, deleted] = [await registerAndLogin(app, 'ended'), await registerAndLogin(app, 'disabled'), await registerAndLogin(app, 'deleted')]
+  const tokens = { 'whose session was ended': ended.access_token, 'of a disabled user': disabled.access_token, 'of a deleted user': deleted.access_token }
+  for (const [about, token] of Object.entries(tokens)) if ((await app.inject({ url: '/private', headers: bearer(token) })).statusCode !== 200) throw new Error(about)
+  await post(app, '/logout', { refresh_token: ended.refresh_token })
+  await app.db.store.disableUser(disabled.user.id, Date.now())
+  await app.db.store.deleteUser(deleted.user.id)
+  return tokens
+}
+
+const overtakenTokens = await overtaken()
+
+for (const { name, method, url } of operations.filter(({ guarded }) => guarded)) {
+  t.test(`${name} with an access token whose session was ended, of a disabled user, of a deleted one → 401 invalid_token`, async (t) => {
+    for (const [about, token] of Object.entries(overtakenTokens)) {
+      isProblem(t, await app.inject({ method, url, headers: bearer(token) }), 'invalid_token', about)
+      if (method === 'GET') t.equal((await app.inject({ method: 'HEAD', url, headers: bearer(token) })).statusCode, 401, `HEAD, ${about}`)
+    }
+  })
+}
 
 for (const operation of withBody) {
   const { required, properties } = operation.body
@@ -228,11 +250,17 @@ t.test('a path that cannot be decoded, or whose id is too long → 400, 404, wha
   isProblem(t, await app.inject({ method: 'DELETE', url: '/sessions/me', headers: await credentials(app, { guarded: true }) }), 'not_found')
 })
 
+/** What is told of every answer (`plugins/security-headers.ts`). */
+const protective = {
+  'content-security-policy': "default-src 'none';frame-ancestors 'none'", 'cross-origin-resource-policy': 'same-site', 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff'
+}
+
 t.test('what breaks inside → 500 internal_error, and no word of what', async (t) => {
   await register(app, 'broken')
   t.equal(sql(path, 'UPDATE users SET claims = ? WHERE username_key = ?', '{secret detail', 'broken'), 1)
   const response = await post(app, '/login', { username: 'broken', password: PASSWORD })
   isProblem(t, response, 'internal_error')
+  t.match(response.headers, protective)
   t.notMatch(response.body, /secret|SyntaxError|JSON|claims|\.ts/)
   t.notOk('retry-after' in response.headers)
 })
@@ -241,6 +269,7 @@ t.test('a database that cannot answer → 503 unavailable with Retry-After, and 
   sql(path, 'ALTER TABLE users RENAME TO elsewhere')
   const response = await post(app, '/login', { username: 'ada', password: PASSWORD })
   isProblem(t, response, 'unavailable')
+  t.match(response.headers, protective)
   t.equal(response.headers['retry-after'], '5')
   t.notMatch(response.body, /users|SQL|\.ts/i)
   sql(path, 'ALTER TABLE elsewhere RENAME TO users')
@@ -258,4 +287,23 @@ t.test('X-Request-Id that is one UUID → the id of the answer\'s problem; anyth
     t.not(one, other, 'one for each request')
     t.not(one, given)
   }
+})
+
+t.test('no call takes a password, a token or a key where every proxy notes it down: in its path or its query', async (t) => {
+  const parameters = allOperations.flatMap(({ name, parameters }) => parameters.map((one) => ({ name, ...one })))
+  t.match(parameters, [{ name: 'DELETE /sessions/{id}', in: 'path', parameter: 'id' }])
+  t.strictSame(parameters.filter(({ parameter }) => /pass|pwd|token|secret|key|code|auth|cred|jwt/i.test(parameter)), [])
+  t.strictSame(parameters.filter((one) => one.in === 'query'), [])
+})
+
+t.test('GET /openapi.json, /openapi.yaml and /docs under whatever Host → 200, the same, and no address of its choosing', async (t) => {
+  const evil = 'evil.example'
+  const headers = { host: evil, origin: `https://${evil}`, referer: `https://${evil}/`, 'x-forwarded-host': evil, 'x-forwarded-proto': 'https', forwarded: `host=${evil}`, 'x-original-host': evil }
+  for (const url of ['/openapi.json', '/openapi.yaml', '/docs', '/docs/static/swagger-initializer.js']) {
+    const { statusCode, body } = await app.inject(url)
+    t.equal(statusCode, 200, url)
+    t.equal((await app.inject({ url, headers })).body, body, url)
+    t.notMatch(body, evil)
+  }
+  t.strictSame((await app.inject('/openapi.json')).json().servers.map(({ url }: { url: string }) => url), ['/'])
 })

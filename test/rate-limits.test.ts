@@ -130,7 +130,21 @@ t.test('POST /login by another spelling of its path → the same limit, or no lo
   const same = ['/login', '/login/', '/%6cogin', '/login?x=1', '/login#x', 'http://localhost/login']
   for (const path of same.slice(0, LIMITS.login)) t.match(await send(path), /^HTTP\/1.1 400 /, path)
   for (const path of same) t.match(await send(path), /^HTTP\/1.1 429 [^]*too_many_requests/, path)
-  for (const path of ['//login', '/./login', '/login//', '/LOGIN', '/x/../login', '/login;x', '/login/.']) t.match(await send(path), /^HTTP\/1.1 404 [^]*not_found/, path)
+  for (const path of ['//login', '/./login', '/login//', '/LOGIN', '/x/../login', '/login;x', '/login/.', '/%2flogin', '/%2Flogin']) t.match(await send(path), /^HTTP\/1.1 404 [^]*not_found/, path)
+})
+
+t.test('OPTIONS counts like any other call → 405, then 429; a preflight of LATCHKEY_CORS_ORIGINS is answered before that: 204', async (t) => {
+  const from = newAddress()
+  const preflight = { method: 'OPTIONS', url: '/login', remoteAddress: from, headers: { origin: 'https://app.example.com', 'access-control-request-method': 'POST' } } as const
+  for (let i = 0; i < LIMITS.default; i++) t.equal((await app.inject(preflight)).statusCode, 405)
+  isLimited(t, await app.inject(preflight))
+  t.not((await call('login', from)).statusCode, 429)
+
+  const pages = await build(t, { env: { ...env, LATCHKEY_CORS_ORIGINS: 'https://app.example.com' } })
+  for (let i = 0; i <= LIMITS.default; i++) t.match(await pages.inject(preflight), { statusCode: 204, headers: { 'ratelimit-limit': undefined } })
+  const { 'access-control-request-method': _, ...none } = preflight.headers
+  for (let i = 0; i < LIMITS.default; i++) t.equal((await pages.inject({ ...preflight, headers: none })).statusCode, 405)
+  isLimited(t, await pages.inject({ ...preflight, headers: none }), 'what is no preflight')
 })
 
 t.test('a limit whose time is over begins anew → 429, then as before', async (t) => {

@@ -117,3 +117,26 @@ t.test('an error that nobody caught → it is logged as fatal, the service stops
   t.match(lines.filter(({ level }) => level === 60), [{ msg: 'the service stops: this should not have happened', err: { message: 'nobody caught it', stack: String } }])
   t.ok(lines.some(({ audit }) => audit === 'sys_shutdown'))
 })
+
+/** A server in which a promise is rejected, and nobody looks, when the signal comes. @returns its exit code and its log. */
+async function rejecting (t: Test, signal: NodeJS.Signals) {
+  const fault = `data:text/javascript,process.on("${signal}", () => { Promise.reject(new Error("nobody handled it")) })`
+  const server = startServer(t, {}, { nodeArgs: ['--import', fault] })
+  await server.origin
+  const { code, out } = await server.stop(signal)
+  return { code, lines: out.trimEnd().split('\n').map((line) => JSON.parse(line)) }
+}
+
+t.test('a rejection that nobody handled → it is logged as fatal, the service stops in order, exit 1', async (t) => {
+  // A signal that means nothing to the service.
+  const { code, lines } = await rejecting(t, 'SIGWINCH')
+  t.equal(code, 1)
+  t.match(lines.filter(({ level }) => level === 60), [{ msg: 'the service stops: this should not have happened', err: { message: 'nobody handled it', stack: String } }])
+  t.ok(lines.some(({ audit }) => audit === 'sys_shutdown'))
+})
+
+t.test('a rejection that nobody handled while the service stops → it is logged, exit 1 at once', async (t) => {
+  const { code, lines } = await rejecting(t, 'SIGTERM')
+  t.equal(code, 1)
+  t.match(lines.filter(({ level }) => level === 50), [{ msg: 'second error, exiting' }, { err: { message: 'nobody handled it', stack: String } }])
+})

@@ -187,6 +187,24 @@ for (const headers of strangers) {
   })
 }
 
+t.test('a cookie with a body as plain forms of other sites send it → 415, and nothing happens', async (t) => {
+  const { token } = isCookieAnswer(t, await cookieLogin())
+  const [row, sessions] = [rowOf(path, token), count('sessions')]
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+    for (const url of ['/refresh', '/logout', '/login']) {
+      const payload = JSON.stringify(url === '/login' ? { ...credentials, transport: 'cookie' } : {})
+      const attempt = (headers: Record<string, string>) => app.inject({ method: 'POST', url, payload, headers: { ...headers, 'content-type': type }, cookies: { [NAME]: token } })
+      for (const headers of [ownPage, { origin: 'https://evil.example' }, {}]) {
+        const response = await attempt(headers)
+        isProblem(t, response, 'unsupported_media_type', `${url} ${type}`)
+        t.notOk('set-cookie' in response.headers)
+      }
+    }
+  }
+  t.strictSame(rowOf(path, token), row)
+  t.equal(count('sessions'), sessions)
+})
+
 function count (table: string) {
   return Number(select(path, `SELECT count(*) AS n FROM ${table}`)[0]?.['n'])
 }
