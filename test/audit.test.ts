@@ -98,16 +98,31 @@ t.test('POST /refresh: an ordinary rotation and a retry from the same address �
   const first = await registerAndLogin(app, 'refreshing')
   const subject = { user_id: first.user.id, session_id: sidOf(first) }
   const body = (token: string) => ({ status: 200, body: { refresh_token: token } })
+  const lastIp = JSON.stringify({ lastIp: client.remoteAddress })
   let second = first
   await tells(t, [], async () => { second = (await call(t, '/refresh', body(first.refresh_token))).json() })
   await tells(t, [], () => call(t, '/refresh', body(first.refresh_token)))
-  t.match(await recorded(() => refresh(app, first.refresh_token)), [{ event: 'session_replayed_elsewhere', ...subject, ip: '127.0.0.1' }], 'a retry from another address')
+  t.match(await recorded(() => refresh(app, first.refresh_token)), [{ event: 'session_replayed_elsewhere', ...subject, ip: '127.0.0.1', details: lastIp }], 'a retry from another address')
 
   clock.advance(GRACE + 1)
   await tells(t, [{ event: 'session_recovered', ...subject }], () => call(t, '/refresh', body(first.refresh_token)))
   await tells(t, [], () => call(t, '/refresh', body(second.refresh_token)))
   await tells(t, [{ event: 'authn_token_reuse', ...subject }], () => call(t, '/refresh', { ...body(first.refresh_token), status: 401 }))
   await tells(t, [], () => call(t, '/refresh', { ...body(first.refresh_token), status: 401 }))
+})
+
+t.test('POST /refresh: a recovery from another address → 200: session_recovered with the last one, which the session keeps until the next rotation', async (t) => {
+  const first = await registerAndLogin(app, 'moving')
+  const address = () => select(path, 'SELECT ip FROM sessions WHERE id = ?', sidOf(first))[0]?.['ip']
+  await tells(t, [], () => call(t, '/refresh', { status: 200, body: { refresh_token: first.refresh_token } }))
+  clock.advance(GRACE + 1)
+  let sibling = ''
+  const recovered = await recorded(async () => { sibling = (await refresh(app, first.refresh_token)).json().refresh_token })
+  t.match(recovered, [{ event: 'session_recovered', session_id: sidOf(first), ip: '127.0.0.1', details: JSON.stringify({ lastIp: client.remoteAddress }) }])
+  t.equal(recovered.length, 1)
+  t.equal(address(), client.remoteAddress)
+  t.strictSame(await recorded(() => refresh(app, sibling)), [])
+  t.equal(address(), '127.0.0.1')
 })
 
 t.test('POST /refresh with a token newer than the database → 200: session_fast_forward', async (t) => {
