@@ -35,7 +35,7 @@ import { refresh } from '../routes/refresh.ts'
 import { register } from '../routes/register.ts'
 import { sessions } from '../routes/sessions.ts'
 import { simpleJwt } from '../routes/simple-jwt.ts'
-import { answerClientError, answerRouterError } from './early-errors.ts'
+import { answerRouterError, createClientErrorAnswer } from './early-errors.ts'
 import type { Config } from './config.ts'
 import { policyKeyword } from './policy-keyword.ts'
 import { RequestLog } from './request-log.ts'
@@ -105,9 +105,10 @@ async function likeSimpleJwt (scope: FastifyInstance) {
 }
 
 function serverOptions (config: Config): FastifyHttpOptions<Server> {
+  const requestLog = new RequestLog()
   return {
     logger: { level: config.logLevel },
-    logController: new RequestLog(),
+    logController: requestLog,
     genReqId: requestId,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
@@ -123,7 +124,7 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
       plugins: [policyKeyword(config.passwordMinLength)]
     },
     frameworkErrors: answerRouterError,
-    clientErrorHandler: answerClientError
+    clientErrorHandler: createClientErrorAnswer(requestLog)
   }
 }
 

@@ -113,6 +113,22 @@ t.test('a request whose path cannot be decoded, has a fragment, or tries to forg
   tellsNothing(t)
 })
 
+t.test('what is no request, and a body that breaks off → one line of its own with the status and why, the id of its problem, and nothing that was sent: 400, 431', async (t) => {
+  const answers: string[] = []
+  const chunked = ['POST /login?sentinel HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Transfer-Encoding: chunked', '', 'sentinel', ''].join('\r\n')
+  const lines = await logged(async () => {
+    for (const bytes of ['SENTINEL / HTTP/1.1\r\n\r\n', get('/private', `X: ${'sentinel'.repeat(3_000)}`), chunked]) answers.push(await exchange(origin, bytes))
+  }, 3)
+  const ids = answers.map((answer) => JSON.parse(answer.split('\r\n\r\n')[1] ?? '').request_id)
+  const common = { level: 30, ip: '127.0.0.1', msg: 'request' }
+  t.strictSame(lines.map(({ time, pid, hostname, ms, ...line }) => line), [
+    { ...common, reqId: ids[0], status: 400, code: 'HPE_INVALID_METHOD' },
+    { ...common, reqId: ids[1], status: 431, code: 'HPE_HEADER_OVERFLOW' },
+    { ...common, reqId: ids[2], method: 'POST', path: '/login', status: 400, code: 'HPE_INVALID_CHUNK_SIZE' }
+  ])
+  tellsNothing(t)
+})
+
 t.test('a client that hangs up before its answer → one line all the same, which says so', async (t) => {
   const body = JSON.stringify({ username: 'sentinel', password: PASSWORD })
   const [line, ...more] = await logged(async () => {
