@@ -68,7 +68,7 @@ export async function build (config: Config, { now, random }: Surroundings = { r
   await app.register(rateLimit, { limits: config.rateLimit, redisUrl: config.redisUrl })
   await app.register(notFound)
   await app.register(json)
-  await app.register(docs, { show: config.docs, simpleJwt: config.simpleJwt })
+  await app.register(docs, { show: config.docs, simpleJwt: config.simpleJwt, publicUrl: config.publicUrl })
 
   await app.register(db, config)
   await app.register(clock, { given: now })
