@@ -44,6 +44,8 @@ import { loadSecrets } from './secrets.ts'
 const BODY_LIMIT = 16_384
 /** Docker kills after 10 s what has not stopped. */
 const CLOSING_GRACE = 8_000
+/** Proxies keep an idle connection for 60 s as a rule. One that we ended before them would break under the request they are sending (ms). */
+const KEEP_ALIVE = 72_000
 /** Node looks for requests that take too long only so often (ms). */
 const TIMEOUTS_CHECKED_EVERY = 1_000
 
@@ -112,6 +114,9 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
     genReqId: requestId,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
+    keepAliveTimeout: KEEP_ALIVE,
+    // No maxRequestsPerSocket: each request is counted by itself, and Node would answer 503 to those beyond, whoever the proxy sends them for.
+    // No handlerTimeout: its 503 would not undo what goes on behind it; what handlers wait for has a limit of its own.
     bodyLimit: BODY_LIMIT,
     routerOptions: { ignoreTrailingSlash: true },
     // Node's own refusal has no body; `plugins/errors.ts` answers.

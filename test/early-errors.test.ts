@@ -139,6 +139,14 @@ t.test('no answer names the software: 200, 400, 401, 404, 405, 413, 415', async 
   }
 })
 
+t.test('an answer on a connection that stays → it says for how long: 72 s, longer than proxies keep theirs', async (t) => {
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  socket.write(get('/livez').replace('Connection: close\r\n', ''))
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  t.equal(parse(String(answer)).headers.get('keep-alive'), 'timeout=72')
+})
+
 t.test('a malformed request right behind a good one → 400 alone, and the connection ends', async (t) => {
   isLast(t, await exchange(origin, get('/livez').replace('Connection: close\r\n', '') + 'sentinel\r\n\r\n'), 'invalid_request', 'the second')
 })
