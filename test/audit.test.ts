@@ -161,6 +161,36 @@ t.test('POST /refresh with the cookie from another site → 403: malicious_cross
   await tells(t, [{ event: 'malicious_cross_site' }], () => call(t, '/refresh', { status: 403, headers }))
 })
 
+t.test('DELETE /sessions/{id} of another user → 404: authz_fail, once a minute from one address; of nobody or of an own one that is over → nothing', async (t) => {
+  const [victim, thief] = [await registerAndLogin(app, 'victim'), await registerAndLogin(app, 'thief')]
+  const over = await login(app, 'thief')
+  const end = (id: unknown, status = 404) => call(t, `/sessions/${id}`, { method: 'DELETE', status, token: thief.access_token })
+  await end(sidOf(over), 204)
+  await tells(t, [], async () => { for (const id of [sidOf(over), victim.user.id]) await end(id) })
+  const refused = { event: 'authz_fail', user_id: thief.user.id, session_id: sidOf(thief), details: JSON.stringify({ refused: 'session', wanted: sidOf(victim) }) }
+  await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await end(sidOf(victim)) })
+  clock.advance(59_999)
+  await tells(t, [], () => end(sidOf(victim)))
+  clock.advance(1)
+  await tells(t, [refused], () => end(sidOf(victim)))
+})
+
+t.test('a bad access token → 401: authz_fail, once a minute from one address; none, an expired one, one of an ended session → nothing', async (t) => {
+  const { access_token: ended, refresh_token: token } = await registerAndLogin(app, 'gone')
+  const { access_token: expired } = await login(app, 'gone')
+  const open = async (authorization?: string, remoteAddress = client.remoteAddress) =>
+    t.equal((await app.inject({ ...client, remoteAddress, url: '/private', headers: { ...client.headers, ...(authorization && { authorization }) } })).statusCode, 401)
+  await post(app, '/logout', { refresh_token: token })
+  await tells(t, [], () => open(`Bearer ${ended}`))
+  clock.advance(15 * 60_000)
+  await tells(t, [], async () => { for (const header of [undefined, `Bearer ${expired}`]) await open(header) })
+  const refused = { event: 'authz_fail', details: JSON.stringify({ refused: 'access_token' }) }
+  await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await open('Bearer forged') })
+  await tells(t, [{ ...refused, ip: '203.0.113.8' }], () => open('Bearer forged', '203.0.113.8'))
+  clock.advance(60_000)
+  await tells(t, [refused], () => open(`Bearer ${expired.slice(0, -4)}AAAA`))
+})
+
 t.test('requests over a limit → 429: excess_rate_limit_exceeded, once in its window', async (t) => {
   const path = folder(t)
   const app = await build(t, { path, env: { LATCHKEY_RATE_LIMIT: 'default=2/1m,login=1/1m' } })
@@ -201,17 +231,19 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.match(row, { event: 'data_imported', user_id: null, details: /^{"added":0,"known":\d+,"refused":0}$/ })
 })
 
-t.test('a start and an end → sys_startup, sys_shutdown, of nobody', async (t) => {
+t.test('a start, a fault that nobody caught, and an end → sys_startup, sys_crash, sys_shutdown, of nobody', async (t) => {
   const path = folder(t)
   const app = await buildApp(settings(path))
   const lines = captureLog(t, app, 'info')
   const rows = await recorded(async () => {
     await app.ready()
+    // What `serve` does then; a whole process of it is in shutdown.test.ts.
+    await app.audit('sys_crash')
     await app.close()
   }, path)
-  t.match(rows, ['sys_startup', 'sys_shutdown'].map((event) => ({ event, user_id: null, session_id: null, ip: null, user_agent: null, request_id: null, details: null })))
-  t.equal(rows.length, 2)
-  t.match(lines.filter(({ msg }) => msg === 'audit'), [{ audit: 'sys_startup' }, { audit: 'sys_shutdown' }])
+  t.match(rows, ['sys_startup', 'sys_crash', 'sys_shutdown'].map((event) => ({ event, user_id: null, session_id: null, ip: null, user_agent: null, request_id: null, details: null })))
+  t.equal(rows.length, 3)
+  t.match(lines.filter(({ msg }) => msg === 'audit'), [{ audit: 'sys_startup' }, { audit: 'sys_crash' }, { audit: 'sys_shutdown' }])
 })
 
 t.test('every event of the list has been recorded by what its name says', async (t) => {

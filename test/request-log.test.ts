@@ -85,7 +85,7 @@ t.test('a request → one line of JSON: method, path, status, time, address; no 
     t.strictSame(Object.keys(line), ['level', 'time', 'pid', 'hostname', 'reqId', 'method', 'path', 'status', 'ms', 'ip', 'msg'])
     t.match(line, { level: 30, msg: 'request', ip: '127.0.0.1', reqId: /^[0-9a-f-]{36}$/, ms: Number })
   }
-  t.strictSame(events.map(({ audit }) => audit), ['user_created', 'authn_login_success', 'session_created', 'authn_login_fail', 'session_logout'])
+  t.strictSame(events.map(({ audit }) => audit), ['user_created', 'authn_login_success', 'session_created', 'authz_fail', 'authn_login_fail', 'session_logout'])
   t.strictSame(new Set(events.map(({ reqId }) => requests.some((request) => request.reqId === reqId))), new Set([true]), 'each names its request')
   t.equal(requests.length + events.length, lines.length, 'and nothing else')
   t.notOk(tokens.includes(''))
