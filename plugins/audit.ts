@@ -1,13 +1,25 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { auditEvent, type AuditEventName, type AuditSource, type AuditSubject } from '../src/audit.ts'
+import { createFirsts } from '../src/rate-limits.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Records what happened to the service itself. */
+    audit: (event: AuditEventName) => Promise<void>
+  }
+
   interface FastifyRequest {
     /** Records what happened: one line in the log, one row in the table. Resolves when the row is durable, or cannot be. */
     audit: (event: AuditEventName, subject?: AuditSubject) => Promise<void>
+    /** Records that access was refused: of each kind and address the first in a minute. A flood of bad tokens is not to be one of events. */
+    auditRefusal: (refused: 'access_token' | 'session', subject?: AuditSubject) => Promise<void>
   }
 }
+
+const REFUSALS_APART = 60_000
+/** Of more addresses than that, a refusal may be recorded twice. */
+const MOST_REMEMBERED = 10_000
 
 const service = { ip: null, userAgent: null, requestId: null }
 
@@ -18,8 +30,14 @@ async function audit (app: FastifyInstance) {
     const source = { ip: this.ip, userAgent: this.headers['user-agent'] ?? null, requestId: this.id }
     await record(this.log, event, { subject, source })
   })
-  app.addHook('onReady', () => record(app.log, 'sys_startup', { subject: {}, source: service }))
-  app.addHook('onClose', () => record(app.log, 'sys_shutdown', { subject: {}, source: service }))
+  const isFirst = createFirsts(MOST_REMEMBERED)
+  app.decorateRequest('auditRefusal', async function (refused, { details, ...subject } = {}) {
+    if (!isFirst(`${refused} ${this.addressBlock}`, REFUSALS_APART, now())) return
+    await this.audit('authz_fail', { ...subject, details: { refused, ...details } })
+  })
+  app.decorate('audit', (event) => record(app.log, event, { subject: {}, source: service }))
+  app.addHook('onReady', () => app.audit('sys_startup'))
+  app.addHook('onClose', () => app.audit('sys_shutdown'))
 
   async function record (log: FastifyBaseLogger, event: AuditEventName, { subject, source }: { subject: AuditSubject, source: AuditSource }) {
     const row = auditEvent(event, subject, { at: now(), ...source })
@@ -35,4 +53,4 @@ async function audit (app: FastifyInstance) {
   }
 }
 
-export default fp(audit, { fastify: '5.x', name: 'audit', dependencies: ['clock'] })
+export default fp(audit, { fastify: '5.x', name: 'audit', dependencies: ['clock', 'rate-limit'] })

@@ -47,10 +47,15 @@ async function auth (app: FastifyInstance, { config, secrets, random }: Options)
     if (token === undefined) return reply.problem('missing_token')
     const verified = await accessTokens.verify(token)
     if (verified.outcome === 'expired') return reply.problem('token_expired')
-    if (verified.outcome === 'invalid' || !await sessions.isLive(verified.claims)) return reply.problem('invalid_token')
+    if (verified.outcome === 'invalid') {
+      await request.auditRefusal('access_token')
+      return reply.problem('invalid_token')
+    }
+    // No event: a client whose session was ended elsewhere finds it out like this.
+    if (!await sessions.isLive(verified.claims)) return reply.problem('invalid_token')
     request.user = verified.claims
     return undefined
   }
 }
 
-export default fp(auth, { fastify: '5.x', name: 'auth', dependencies: ['clock', 'keys', 'jwt'] })
+export default fp(auth, { fastify: '5.x', name: 'auth', dependencies: ['clock', 'keys', 'jwt', 'audit'] })

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
@@ -44,8 +44,14 @@ const policy = {
   'frame-ancestors': "'none'"
 }
 
+interface Options {
+  show: boolean
+  simpleJwt: boolean
+  publicUrl: string
+}
+
 /** The contract, made from the routes' schemas, and Swagger UI at /docs unless it is switched off. Register it before the routes. */
-async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean, simpleJwt: boolean }) {
+async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Options) {
   for (const schema of simpleJwt ? [...components, ...simpleJwtComponents] : components) app.addSchema(schema)
   await app.register(swagger, {
     openapi: {
@@ -73,6 +79,7 @@ async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean,
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: policy,
+    uiHooks: publicUrl.startsWith('https:') ? { onRequest: isolate } : {},
     // The badge of the online validator would send the contract elsewhere.
     uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
   })
@@ -83,6 +90,14 @@ async function docs (app: FastifyInstance, { show, simpleJwt }: { show: boolean,
     const { contractYaml } = await import('../src/contract-yaml.ts')
     return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
   })
+}
+
+/**
+ * A page: no window of another origin gets hold of it, into which an access token is typed.
+ * Only where the service is reached by TLS: over plain HTTP browsers ignore the header, and complain of it.
+ */
+async function isolate (_request: FastifyRequest, reply: FastifyReply) {
+  reply.header('cross-origin-opener-policy', 'same-origin')
 }
 
 export default fp(docs, { fastify: '5.x', name: 'docs' })

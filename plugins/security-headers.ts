@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import helmet from 'helmet'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
+import { isSecure } from '../src/config.ts'
 
 const YEAR_S = 31_536_000
 
@@ -12,6 +13,7 @@ const YEAR_S = 31_536_000
  */
 async function securityHeaders (app: FastifyInstance, { publicUrl }: { publicUrl: string }) {
   const headers = headersOf(publicUrl)
+  if (!isSecure(publicUrl)) app.log.warn('LATCHKEY_PUBLIC_URL is http: passwords and tokens travel in the clear, for whoever is on the way to read')
   app.addHook('onRequest', async (_request, reply) => { reply.headers(headers) })
 }
 
@@ -23,7 +25,7 @@ function headersOf (publicUrl: string) {
     referrerPolicy: { policy: 'no-referrer' },
     // A page of an allowed origin reads our answers (`plugins/cors.ts`).
     crossOriginResourcePolicy: { policy: 'same-site' },
-    // What else helmet knows is for pages, and for browsers of long ago.
+    // What else helmet knows is for pages (`plugins/docs.ts` has one), and for browsers of long ago.
     crossOriginOpenerPolicy: false,
     originAgentCluster: false,
     xDnsPrefetchControl: false,

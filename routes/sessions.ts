@@ -33,10 +33,12 @@ export const sessions: Routes = async (app) => {
   })
 
   app.delete('/sessions/:id', { schema: endSchema }, async (request, reply) => {
-    const { params, user: { sub } } = request
-    const ended = await app.sessions.end(params.id, sub)
-    if (ended) await request.audit('session_logout', { userId: sub, sessionId: params.id })
-    return ended ? reply.code(204).send() : reply.problem('not_found')
+    const { params: { id }, user: { sub, sid } } = request
+    const outcome = await app.sessions.end(id, sub)
+    if (outcome === 'foreign') await request.auditRefusal('session', { userId: sub, sessionId: sid, details: { wanted: id } })
+    if (outcome !== 'ended') return reply.problem('not_found')
+    await request.audit('session_logout', { userId: sub, sessionId: id })
+    return reply.code(204).send()
   })
 }
 

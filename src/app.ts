@@ -35,7 +35,7 @@ import { refresh } from '../routes/refresh.ts'
 import { register } from '../routes/register.ts'
 import { sessions } from '../routes/sessions.ts'
 import { simpleJwt } from '../routes/simple-jwt.ts'
-import { answerClientError, answerRouterError } from './early-errors.ts'
+import { answerRouterError, createClientErrorAnswer } from './early-errors.ts'
 import type { Config } from './config.ts'
 import { policyKeyword } from './policy-keyword.ts'
 import { RequestLog } from './request-log.ts'
@@ -44,6 +44,8 @@ import { loadSecrets } from './secrets.ts'
 const BODY_LIMIT = 16_384
 /** Docker kills after 10 s what has not stopped. */
 const CLOSING_GRACE = 8_000
+/** Proxies keep an idle connection for 60 s as a rule. One that we ended before them would break under the request they are sending (ms). */
+const KEEP_ALIVE = 72_000
 /** Node looks for requests that take too long only so often (ms). */
 const TIMEOUTS_CHECKED_EVERY = 1_000
 
@@ -68,7 +70,7 @@ export async function build (config: Config, { now, random }: Surroundings = { r
   await app.register(rateLimit, { limits: config.rateLimit, redisUrl: config.redisUrl })
   await app.register(notFound)
   await app.register(json)
-  await app.register(docs, { show: config.docs, simpleJwt: config.simpleJwt })
+  await app.register(docs, { show: config.docs, simpleJwt: config.simpleJwt, publicUrl: config.publicUrl })
 
   await app.register(db, config)
   await app.register(clock, { given: now })
@@ -105,12 +107,16 @@ async function likeSimpleJwt (scope: FastifyInstance) {
 }
 
 function serverOptions (config: Config): FastifyHttpOptions<Server> {
+  const requestLog = new RequestLog()
   return {
     logger: { level: config.logLevel },
-    logController: new RequestLog(),
+    logController: requestLog,
     genReqId: requestId,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
+    keepAliveTimeout: KEEP_ALIVE,
+    // No maxRequestsPerSocket: each request is counted by itself, and Node would answer 503 to those beyond, whoever the proxy sends them for.
+    // No handlerTimeout: its 503 would not undo what goes on behind it; what handlers wait for has a limit of its own.
     bodyLimit: BODY_LIMIT,
     routerOptions: { ignoreTrailingSlash: true },
     // Node's own refusal has no body; `plugins/errors.ts` answers.
@@ -123,7 +129,7 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
       plugins: [policyKeyword(config.passwordMinLength)]
     },
     frameworkErrors: answerRouterError,
-    clientErrorHandler: answerClientError
+    clientErrorHandler: createClientErrorAnswer(requestLog)
   }
 }
 

@@ -15,6 +15,7 @@ export const auditEvents = [
   'authn_password_change',
   'authn_password_change_fail',
   'authn_token_reuse',
+  'authz_fail',
   'session_created',
   'session_recovered',
   'session_replayed_elsewhere',
@@ -28,7 +29,8 @@ export const auditEvents = [
   'signing_key_revoked',
   'data_imported',
   'sys_startup',
-  'sys_shutdown'
+  'sys_shutdown',
+  'sys_crash'
 ] as const
 
 export type AuditEventName = (typeof auditEvents)[number]

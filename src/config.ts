@@ -80,7 +80,7 @@ function refuseContradictions (config: Config) {
     [sessionIdle > sessionMax, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
     [accessTtl > sessionIdle, 'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'],
     [refreshRecovery > 0 && refreshGrace > refreshRecovery, 'LATCHKEY_REFRESH_GRACE: expected no more than LATCHKEY_REFRESH_RECOVERY'],
-    [config.cookies && !carriesCookies(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
+    [config.cookies && !isSecure(config.publicUrl), 'LATCHKEY_COOKIES: expected LATCHKEY_PUBLIC_URL to be https, or http on localhost'],
     [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself'],
     ...sharedSecretContradictions(config)
   ]
@@ -88,8 +88,8 @@ function refuseContradictions (config: Config) {
   if (found) throw new ConfigError(found[1])
 }
 
-/** Browsers keep a secure cookie over TLS alone, and take localhost for as good. */
-function carriesCookies (publicUrl: string): boolean {
+/** Nobody is on the way: TLS, or localhost, which browsers take for as good; elsewhere they keep no secure cookie. */
+export function isSecure (publicUrl: string): boolean {
   const { protocol, hostname } = new URL(publicUrl)
   return protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
 }

@@ -20,7 +20,7 @@ export function createMetrics () {
     registry,
     /** @param places is asked at each scrape. */
     watchHashPlaces: (places: () => number) => new Gauge({ registers, name: 'latchkey_hash_places', help: 'Places taken in the hashing queue, at work or waiting.', collect () { this.set(places()) } }),
-    requests: new Counter({ registers, name: 'latchkey_http_requests_total', help: 'Requests answered, but for those whose path cannot be read.', labelNames: ['method', 'route', 'status'] as const }),
+    requests: new Counter({ registers, name: 'latchkey_http_requests_total', help: 'Requests answered; the route is none where there is none, and unparsed where the request cannot be read.', labelNames: ['method', 'route', 'status'] as const }),
     requestSeconds: new Histogram({ registers, name: 'latchkey_http_request_seconds', help: 'Time to answer a request.', labelNames: ['method', 'route'] as const, buckets: SECONDS }),
     logins: new Counter({ registers, name: 'latchkey_logins_total', help: 'Logins by outcome: logged_in, invalid_credentials, too_many_attempts or overloaded.', labelNames: ['outcome'] as const }),
     lockouts: new Counter({ registers, name: 'latchkey_lockouts_total', help: 'Delays that began after failed logins.' }),

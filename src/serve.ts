@@ -17,8 +17,11 @@ export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
   const app = await build(config)
   await app.listen({ host: config.host, port: config.port })
   closeWithGrace({ delay: config.shutdownDelay + LONGEST_CLOSE, logger: app.log }, async ({ signal, err }) => {
-    if (err) app.log.fatal({ err }, 'the service stops: this should not have happened')
     app.beginClosing()
+    if (err) {
+      app.log.fatal({ err }, 'the service stops: this should not have happened')
+      await app.audit('sys_crash')
+    }
     // Who orchestrates services needs a moment to see that this one is not ready; who presses Ctrl-C does not.
     if (signal === 'SIGTERM') await delay(config.shutdownDelay)
     await app.close()

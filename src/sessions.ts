@@ -64,6 +64,13 @@ export function createSessions (dependencies: Dependencies) {
     return presented && userId ? { sessionId: presented.sessionId, userId } : undefined
   }
 
+  /** Ends a live session of a user; `foreign` is somebody else's. */
+  async function end (id: string, userId: string): Promise<'ended' | 'none' | 'foreign'> {
+    if (await store.revokeOwnSession({ id, userId, now: now(), reason: 'logout' })) return 'ended'
+    const session = await store.findSession(id)
+    return session && session.userId !== userId ? 'foreign' : 'none'
+  }
+
   /** Counts the live sessions page by page, so that none holds the database for more than a few milliseconds. */
   async function countLive (): Promise<number> {
     let total = 0
@@ -85,7 +92,6 @@ export function createSessions (dependencies: Dependencies) {
     /** The user of a session; undefined when it has ended meanwhile. */
     userOf: ({ sid, sub }: AccessClaims) => store.findUserOfLiveSession(sid, sub, now()),
     list: (userId: string) => store.listLiveSessions(userId, now()),
-    /** False when it is not a live session of this user. */
-    end: (id: string, userId: string) => store.revokeOwnSession({ id, userId, now: now(), reason: 'logout' })
+    end
   }
 }

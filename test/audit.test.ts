@@ -98,16 +98,31 @@ t.test('POST /refresh: an ordinary rotation and a retry from the same address �
   const first = await registerAndLogin(app, 'refreshing')
   const subject = { user_id: first.user.id, session_id: sidOf(first) }
   const body = (token: string) => ({ status: 200, body: { refresh_token: token } })
+  const lastIp = JSON.stringify({ lastIp: client.remoteAddress })
   let second = first
   await tells(t, [], async () => { second = (await call(t, '/refresh', body(first.refresh_token))).json() })
   await tells(t, [], () => call(t, '/refresh', body(first.refresh_token)))
-  t.match(await recorded(() => refresh(app, first.refresh_token)), [{ event: 'session_replayed_elsewhere', ...subject, ip: '127.0.0.1' }], 'a retry from another address')
+  t.match(await recorded(() => refresh(app, first.refresh_token)), [{ event: 'session_replayed_elsewhere', ...subject, ip: '127.0.0.1', details: lastIp }], 'a retry from another address')
 
   clock.advance(GRACE + 1)
   await tells(t, [{ event: 'session_recovered', ...subject }], () => call(t, '/refresh', body(first.refresh_token)))
   await tells(t, [], () => call(t, '/refresh', body(second.refresh_token)))
   await tells(t, [{ event: 'authn_token_reuse', ...subject }], () => call(t, '/refresh', { ...body(first.refresh_token), status: 401 }))
   await tells(t, [], () => call(t, '/refresh', { ...body(first.refresh_token), status: 401 }))
+})
+
+t.test('POST /refresh: a recovery from another address → 200: session_recovered with the last one, which the session keeps until the next rotation', async (t) => {
+  const first = await registerAndLogin(app, 'moving')
+  const address = () => select(path, 'SELECT ip FROM sessions WHERE id = ?', sidOf(first))[0]?.['ip']
+  await tells(t, [], () => call(t, '/refresh', { status: 200, body: { refresh_token: first.refresh_token } }))
+  clock.advance(GRACE + 1)
+  let sibling = ''
+  const recovered = await recorded(async () => { sibling = (await refresh(app, first.refresh_token)).json().refresh_token })
+  t.match(recovered, [{ event: 'session_recovered', session_id: sidOf(first), ip: '127.0.0.1', details: JSON.stringify({ lastIp: client.remoteAddress }) }])
+  t.equal(recovered.length, 1)
+  t.equal(address(), client.remoteAddress)
+  t.strictSame(await recorded(() => refresh(app, sibling)), [])
+  t.equal(address(), '127.0.0.1')
 })
 
 t.test('POST /refresh with a token newer than the database → 200: session_fast_forward', async (t) => {
@@ -144,6 +159,36 @@ t.test('POST /password → 204: authn_password_change; 401: authn_password_chang
 t.test('POST /refresh with the cookie from another site → 403: malicious_cross_site', async (t) => {
   const headers = { cookie: 'latchkey=x', origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }
   await tells(t, [{ event: 'malicious_cross_site' }], () => call(t, '/refresh', { status: 403, headers }))
+})
+
+t.test('DELETE /sessions/{id} of another user → 404: authz_fail, once a minute from one address; of nobody or of an own one that is over → nothing', async (t) => {
+  const [victim, thief] = [await registerAndLogin(app, 'victim'), await registerAndLogin(app, 'thief')]
+  const over = await login(app, 'thief')
+  const end = (id: unknown, status = 404) => call(t, `/sessions/${id}`, { method: 'DELETE', status, token: thief.access_token })
+  await end(sidOf(over), 204)
+  await tells(t, [], async () => { for (const id of [sidOf(over), victim.user.id]) await end(id) })
+  const refused = { event: 'authz_fail', user_id: thief.user.id, session_id: sidOf(thief), details: JSON.stringify({ refused: 'session', wanted: sidOf(victim) }) }
+  await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await end(sidOf(victim)) })
+  clock.advance(59_999)
+  await tells(t, [], () => end(sidOf(victim)))
+  clock.advance(1)
+  await tells(t, [refused], () => end(sidOf(victim)))
+})
+
+t.test('a bad access token → 401: authz_fail, once a minute from one address; none, an expired one, one of an ended session → nothing', async (t) => {
+  const { access_token: ended, refresh_token: token } = await registerAndLogin(app, 'gone')
+  const { access_token: expired } = await login(app, 'gone')
+  const open = async (authorization?: string, remoteAddress = client.remoteAddress) =>
+    t.equal((await app.inject({ ...client, remoteAddress, url: '/private', headers: { ...client.headers, ...(authorization && { authorization }) } })).statusCode, 401)
+  await post(app, '/logout', { refresh_token: token })
+  await tells(t, [], () => open(`Bearer ${ended}`))
+  clock.advance(15 * 60_000)
+  await tells(t, [], async () => { for (const header of [undefined, `Bearer ${expired}`]) await open(header) })
+  const refused = { event: 'authz_fail', details: JSON.stringify({ refused: 'access_token' }) }
+  await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await open('Bearer forged') })
+  await tells(t, [{ ...refused, ip: '203.0.113.8' }], () => open('Bearer forged', '203.0.113.8'))
+  clock.advance(60_000)
+  await tells(t, [refused], () => open(`Bearer ${expired.slice(0, -4)}AAAA`))
 })
 
 t.test('requests over a limit → 429: excess_rate_limit_exceeded, once in its window', async (t) => {
@@ -186,17 +231,19 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.match(row, { event: 'data_imported', user_id: null, details: /^{"added":0,"known":\d+,"refused":0}$/ })
 })
 
-t.test('a start and an end → sys_startup, sys_shutdown, of nobody', async (t) => {
+t.test('a start, a fault that nobody caught, and an end → sys_startup, sys_crash, sys_shutdown, of nobody', async (t) => {
   const path = folder(t)
   const app = await buildApp(settings(path))
   const lines = captureLog(t, app, 'info')
   const rows = await recorded(async () => {
     await app.ready()
+    // What `serve` does then; a whole process of it is in shutdown.test.ts.
+    await app.audit('sys_crash')
     await app.close()
   }, path)
-  t.match(rows, ['sys_startup', 'sys_shutdown'].map((event) => ({ event, user_id: null, session_id: null, ip: null, user_agent: null, request_id: null, details: null })))
-  t.equal(rows.length, 2)
-  t.match(lines.filter(({ msg }) => msg === 'audit'), [{ audit: 'sys_startup' }, { audit: 'sys_shutdown' }])
+  t.match(rows, ['sys_startup', 'sys_crash', 'sys_shutdown'].map((event) => ({ event, user_id: null, session_id: null, ip: null, user_agent: null, request_id: null, details: null })))
+  t.equal(rows.length, 3)
+  t.match(lines.filter(({ msg }) => msg === 'audit'), [{ audit: 'sys_startup' }, { audit: 'sys_crash' }, { audit: 'sys_shutdown' }])
 })
 
 t.test('every event of the list has been recorded by what its name says', async (t) => {

@@ -28,8 +28,8 @@ async function tryOut (page: Page, operation: string, body?: object) {
   return { status, text: await live.locator('.highlight-code code').first().innerText() }
 }
 
-async function walkThrough (t: Test, host: string) {
-  const app = await build(t)
+async function walkThrough (t: Test, host: string, env: NodeJS.ProcessEnv = {}) {
+  const app = await build(t, { env })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const origin = `http://${host}:${new URL(app.listeningOrigin).port}`
   const { page, complaints, elsewhere } = await openPage(t, origin)
@@ -52,6 +52,8 @@ async function walkThrough (t: Test, host: string) {
   t.same(elsewhere, [], 'no request to elsewhere')
 }
 
-t.test('Swagger UI: register, log in, Authorize, GET /private → "Access Granted!"', { skip: withoutChromium }, (t) => walkThrough(t, '127.0.0.1'))
+t.test('Swagger UI: register, log in, Authorize, GET /private → "Access Granted!"', { skip: withoutChromium },
+  // With every header of a service that is reached by TLS.
+  (t) => walkThrough(t, '127.0.0.1', { LATCHKEY_PUBLIC_URL: 'https://auth.example.com' }))
 
 t.test('Swagger UI over plain HTTP by host name', { skip: withoutChromium }, (t) => walkThrough(t, 'auth.example.test'))

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { catalogue, type Code } from '../src/errors.ts'
 import { eventually } from './fixtures/accounts.ts'
 import { build, login, PASSWORD, register } from './fixtures/app.ts'
+import { captureLog } from './fixtures/refresh.ts'
 import { exchange, get, parseAnswer, received } from './fixtures/socket.ts'
 
 const app = await build(t)
@@ -16,8 +17,8 @@ const origin = app.listeningOrigin
 const lines = (...all: string[]) => all.join('\r\n')
 const postLogin = (...headers: string[]) => ['POST /login HTTP/1.1', 'Host: x', 'Content-Type: application/json', ...headers, '']
 
-/** Asserts the whole of a problem that ends its connection; that it does, `exchange` has waited for. */
-function isLast (t: Test, answer: string, code: Code, about: string) {
+/** Asserts the whole of a problem that ends its connection; that it does, `exchange` has waited for. Returns its id. */
+function isLast (t: Test, answer: string, code: Code, about: string): string {
   const { status, headers, body } = parseAnswer(Buffer.from(answer))
   const { request_id: id, ...problem } = JSON.parse(body)
   t.match(new Map(headers), new Map([
@@ -25,6 +26,7 @@ function isLast (t: Test, answer: string, code: Code, about: string) {
   ]), about)
   t.strictSame({ status, ...problem }, { type: 'about:blank', code, ...catalogue[code] }, about)
   t.match(id, /^[0-9a-f-]{36}$/)
+  return id
 }
 
 const malformed: [string, string | Buffer][] = [
@@ -124,6 +126,14 @@ t.test('no answer names the software: 200, 400, 401, 404, 405, 413, 415', async 
   }
 })
 
+t.test('an answer on a connection that stays → it says for how long: 72 s, longer than proxies keep theirs', async (t) => {
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  socket.write(get('/livez').replace('Connection: close\r\n', ''))
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  t.equal(new Map(parseAnswer(Buffer.from(answer)).headers).get('keep-alive'), 'timeout=72')
+})
+
 t.test('a malformed request right behind a good one → 400 alone, and the connection ends', async (t) => {
   isLast(t, await exchange(origin, get('/livez').replace('Connection: close\r\n', '') + 'sentinel\r\n\r\n'), 'invalid_request', 'the second')
 })
@@ -150,6 +160,10 @@ async function during (t: Test, app: FastifyInstance, work: (socket: Socket) => 
   return Buffer.concat(await answer).toString()
 }
 
+function connections ({ server }: FastifyInstance): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
+}
+
 function signal () {
   let give = () => {}
   const given = new Promise<void>((resolve) => { give = resolve })
@@ -158,11 +172,10 @@ function signal () {
 
 t.test('a client that hangs up, or resets, before its answer → the service goes on', async (t) => {
   await register(app)
-  const connections = () => new Promise((resolve) => app.server.getConnections((_, count) => resolve(count)))
   for (const leave of ['destroy', 'resetAndDestroy'] as const) {
     const answer = await during(t, app, async (socket) => {
       socket[leave]()
-      await eventually(async () => await connections() === 0)
+      await eventually(async () => await connections(app) === 0)
     })
     t.equal(answer, '')
     await login(app)
@@ -213,18 +226,35 @@ const slow: [string, string, string][] = [
   ['nothing at all', '', '']
 ]
 
-t.test('a request that takes too long → 408 request_timeout, and the connection ends', async (t) => {
+t.test('a request that takes too long → 408 request_timeout, one line of the log, and the connection ends', async (t) => {
   const app = await impatient(t)
-  await Promise.all(slow.map(async ([what, start, more]) => {
+  const log = captureLog(t, app, 'info')
+  const ids = await Promise.all(slow.map(async ([what, start, more]) => {
     const socket = connect(Number(new URL(app.listeningOrigin).port), '127.0.0.1')
     const answer = socket.on('error', () => {}).toArray()
     socket.write(start)
     // Each byte comes soon after the last: it is the whole that is too slow.
     const dripping = setInterval(() => socket.write(more), 100)
-    isLast(t, received(start, await answer), 'request_timeout', what)
+    const id = isLast(t, received(start, await answer), 'request_timeout', what)
     clearInterval(dripping)
+    return id
   }))
+  await eventually(async () => log.length >= slow.length)
+  t.strictSame(log.map(({ reqId }) => reqId).sort(), ids.sort())
+  for (const line of log) t.match(line, { status: 408, code: 'ERR_HTTP_REQUEST_TIMEOUT', ip: '127.0.0.1', msg: 'request' })
+  t.strictSame(log.map(({ path }) => path).filter(Boolean), ['/login', '/login'], 'that of the request, where its headers had come')
   t.match(await exchange(app.listeningOrigin, get('/livez')), /^HTTP\/1.1 200 /, 'the service goes on')
+})
+
+t.test('a client that goes on holding its connection after a 408 → the connection ends all the same', async (t) => {
+  const app = await impatient(t)
+  const socket = connect({ port: Number(new URL(app.listeningOrigin).port), host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  socket.write('GET /li')
+  socket.resume()
+  await once(socket, 'end')
+  t.equal(await connections(app), 1, 'it has ended on one side alone')
+  await eventually(async () => await connections(app) === 0)
 })
 
 t.test('a request that arrives in time, however long its answer takes → its answer: 200', async (t) => {

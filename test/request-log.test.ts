@@ -86,7 +86,7 @@ t.test('a request → one line of JSON: method, path, status, time, address; no 
     t.strictSame(Object.keys(line), ['level', 'time', 'pid', 'hostname', 'reqId', 'method', 'path', 'status', 'ms', 'ip', 'msg'])
     t.match(line, { level: 30, msg: 'request', ip: '127.0.0.1', reqId: /^[0-9a-f-]{36}$/, ms: Number })
   }
-  t.strictSame(events.map(({ audit }) => audit), ['user_created', 'authn_login_success', 'session_created', 'authn_login_fail', 'session_logout'])
+  t.strictSame(events.map(({ audit }) => audit), ['user_created', 'authn_login_success', 'session_created', 'authz_fail', 'authn_login_fail', 'session_logout'])
   t.strictSame(new Set(events.map(({ reqId }) => requests.some((request) => request.reqId === reqId))), new Set([true]), 'each names its request')
   t.equal(requests.length + events.length, lines.length, 'and nothing else')
   t.notOk(tokens.includes(''))
@@ -110,6 +110,22 @@ t.test('a request whose path cannot be decoded, has a fragment, or tries to forg
   }, 5)
   t.strictSame(lines.map(({ path, status }) => [path, status]), [
     ['/%zz', 400], ['/private', 401], [`/sessions/${'a'.repeat(200)}`, 404], ['/%0a{"level":30,"msg":"forged"}"\\u000a', 404], ['/livez', 200]
+  ])
+  tellsNothing(t)
+})
+
+t.test('what is no request, and a body that breaks off → one line of its own with the status and why, the id of its problem, and nothing that was sent: 400, 431', async (t) => {
+  const answers: string[] = []
+  const chunked = ['POST /login?sentinel HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Transfer-Encoding: chunked', '', 'sentinel', ''].join('\r\n')
+  const lines = await logged(async () => {
+    for (const bytes of ['SENTINEL / HTTP/1.1\r\n\r\n', get('/private', `X: ${'sentinel'.repeat(3_000)}`), chunked]) answers.push(await exchange(origin, bytes))
+  }, 3)
+  const ids = answers.map((answer) => JSON.parse(answer.split('\r\n\r\n')[1] ?? '').request_id)
+  const common = { level: 30, ip: '127.0.0.1', msg: 'request' }
+  t.strictSame(lines.map(({ time, pid, hostname, ms, ...line }) => line), [
+    { ...common, reqId: ids[0], status: 400, code: 'HPE_INVALID_METHOD' },
+    { ...common, reqId: ids[1], status: 431, code: 'HPE_HEADER_OVERFLOW' },
+    { ...common, reqId: ids[2], method: 'POST', path: '/login', status: 400, code: 'HPE_INVALID_CHUNK_SIZE' }
   ])
   tellsNothing(t)
 })

@@ -43,7 +43,8 @@ export function transition (sessions: Tables['sessions']) {
       keyId: sql`case when ${recovers} then ${sessions.keyId} else ${p('primaryKeyId')} end`,
       previousKeyId: sql`case when ${recovers} then ${sessions.previousKeyId} else ${p('keyId')} end`,
       rotatedAt: set('now'),
-      ip: set('ip'),
+      // RETURNING knows no old values, so this is how a recovery from another address shows; the next rotation moves it.
+      ip: sql`case when ${recovers} then ${sessions.ip} else ${p('ip')} end`,
       idleExpiresAt: set('idleExpiresAt')
     }
   }

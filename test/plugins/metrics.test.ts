@@ -10,6 +10,7 @@ import { bearer, build, fakeClock, folder, getPrivate, login, PASSWORD, post, re
 import { holdAgainstContract } from '../fixtures/contract.ts'
 import { captureLog } from '../fixtures/refresh.ts'
 import { onPostgres } from '../fixtures/postgres.ts'
+import { exchange, get } from '../fixtures/socket.ts'
 import { captureIntervals } from '../fixtures/timers.ts'
 
 const GRACE = 10_000
@@ -113,6 +114,13 @@ t.test('requests are counted by method, pattern of the route and status, and tim
   t.match(await added(scrape, 'latchkey_http_request_seconds_count', work), { 'GET /private': 4, 'HEAD /private': 1, 'DELETE /sessions/:id': 1, 'GET none': 2, 'PUT none': 1 })
   const [sum] = Object.values(await added(scrape, 'latchkey_http_request_seconds_sum', async () => { await post(app, '/login', { username: 'ada', password: PASSWORD }) }))
   t.ok(Number(sum) > 0 && Number(sum) < 60, `${sum} s`)
+})
+
+t.test('what cannot be read is counted too, as one route', async (t) => {
+  const { app, scrape } = await measured(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const work = async () => { for (const bytes of ['sentinel\r\n\r\n', get('/private', `X: ${'a'.repeat(17_000)}`), get('/%zz')]) await exchange(app.listeningOrigin, bytes) }
+  t.strictSame(await added(scrape, 'latchkey_http_requests_total', work), { 'none unparsed 400': 1, 'none unparsed 431': 1, 'GET unparsed 400': 1 })
 })
 
 t.test('logins are counted by outcome, delays that begin once each, requests over a limit by its name', async (t) => {

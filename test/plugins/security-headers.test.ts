@@ -1,6 +1,8 @@
-import type { LightMyRequestResponse } from 'fastify'
+import Fastify, { type LightMyRequestResponse } from 'fastify'
 import t from 'tap'
+import securityHeaders from '../../plugins/security-headers.ts'
 import { bearer, build, post, registerAndLogin } from '../fixtures/app.ts'
+import { captureLog } from '../fixtures/refresh.ts'
 import { exchange, get } from '../fixtures/socket.ts'
 
 const app = await build(t)
@@ -34,6 +36,29 @@ t.test('what Node or the router refuses → 400, 404, not sniffed either', async
   await app.listen({ port: 0, host: '127.0.0.1' })
   for (const request of [get('/%zz'), get(`/sessions/${'a'.repeat(200)}`).replace('GET', 'DELETE'), 'sentinel\r\n\r\n']) {
     t.match(await exchange(app.listeningOrigin, request), /^HTTP\/1.1 40[04] [^]*x-content-type-options: nosniff\r\n/i)
+  }
+})
+
+t.test('Cross-Origin-Opener-Policy: same-origin → on the page of /docs, where the service is reached by https, and there alone', async (t) => {
+  const secure = await build(t, { env: { LATCHKEY_PUBLIC_URL: 'https://auth.example.com' } })
+  const policyOf = async (on: typeof app, url: string) => (await on.inject(url)).headers['cross-origin-opener-policy']
+  for (const url of ['/docs', '/docs/static/index.html']) {
+    t.equal(await policyOf(secure, url), 'same-origin', url)
+    t.equal(await policyOf(app, url), undefined, `${url} over http`)
+  }
+  t.equal(await policyOf(secure, '/private'), undefined)
+})
+
+t.test('a public URL of http → one warning at the start, but not on localhost, and not of https', async (t) => {
+  for (const [url, warnings] of [
+    ['http://auth.example.com', 1], ['http://localhost.example.com', 1], ['http://10.0.0.1:3000', 1],
+    ['https://auth.example.com', 0], ['http://localhost:3000', 0], ['http://127.0.0.1', 0], ['http://[::1]:3000', 0]
+  ] as const) {
+    const log = Fastify({ logger: { level: 'silent' } })
+    const lines = captureLog(t, log)
+    await log.register(securityHeaders, { publicUrl: url })
+    t.equal(lines.length, warnings, url)
+    if (warnings > 0) t.match(lines, [{ level: 40, msg: /^LATCHKEY_PUBLIC_URL is http: / }])
   }
 })
 
