@@ -138,5 +138,6 @@ t.test('a rejection that nobody handled → it is logged as fatal, the service s
 t.test('a rejection that nobody handled while the service stops → it is logged, exit 1 at once', async (t) => {
   const { code, lines } = await rejecting(t, 'SIGTERM')
   t.equal(code, 1)
-  t.match(lines.filter(({ level }) => level === 50), [{ msg: 'second error, exiting' }, { err: { message: 'nobody handled it', stack: String } }])
+  // The line before it says that this is the second: it may still be under way when the process ends, and come later or not at all.
+  t.match(lines.filter(({ level, err }) => level === 50 && err), [{ err: { message: 'nobody handled it', stack: String } }])
 })
