@@ -9,6 +9,8 @@ import { startServer } from './servers.ts'
 
 /** Of each kind, one after the other; fewer than the failures that an account has in an hour. */
 const TRIES = Number(process.env['TRIES'] ?? 30)
+/** These take a millisecond each. */
+const LOCKED_TRIES = 500
 /** The default, by which a failure's time is chosen. */
 const COST = '12'
 
@@ -68,15 +70,14 @@ const kinds = { unknown: 'nobody', known: credentials.username, disabled: 'disab
 const times: Record<string, number[]> = {}
 const note = (kind: string, time: number) => (times[kind] ??= []).push(time)
 
-// Locked at one address: five failures each.
-for (const name of ['locked', 'locked-and-unknown']) for (let i = 0; i < 5; i++) await timed(name, 401, '192.0.2.1')
 for (let i = 0; i < TRIES; i++) {
   console.log(`  try ${i + 1}/${TRIES}`)
   for (const [kind, name] of Object.entries(kinds)) note(kind, await timed(name, 401))
-  // They are quick, and whatever comes first after the slow ones is slower: it is one that is not counted.
-  await timed('locked', 429, '192.0.2.1')
-  for (const name of i % 2 ? ['locked', 'locked-and-unknown'] : ['locked-and-unknown', 'locked']) note(name, await timed(name, 429, '192.0.2.1'))
 }
+// Locked at one address: five failures each. They are quick, and so by themselves: the minute is not over before.
+const locked = ['locked', 'locked-and-unknown']
+for (const name of locked) for (let i = 0; i < 5; i++) await timed(name, 401, '192.0.2.1')
+for (let i = 0; i < LOCKED_TRIES; i++) for (const name of i % 2 ? locked : locked.toReversed()) note(name, await timed(name, 429, '192.0.2.1'))
 await server.stop()
 
 const middle = (kind: string) => median(times[kind] ?? [])

@@ -126,6 +126,7 @@ t.test('kill -9 of one replica under load, and again → nothing acknowledged is
   }
 
   const over = Promise.all(clients.map(run))
+  // What fails is told below, where they are waited for.
   over.catch(() => {})
   for (const killed of [0, 1]) {
     await delay(200 + Math.random() * 100)

@@ -46,7 +46,7 @@ function createClient (t: Test, origin: string) {
 const isRefused = (origin: string) => fetch(origin).then(() => false, ({ cause }) => cause.code === 'ECONNREFUSED')
 
 t.test('SIGTERM under the load of keep-alive clients → 503 of /readyz first; every call gets its answer, from then on with connection: close; none is reset; exit 0', async (t) => {
-  const server = startServer(t, { LATCHKEY_RATE_LIMIT: 'off', LATCHKEY_SHUTDOWN_DELAY: '2s', LOG_LEVEL: 'error' }, { counted: true })
+  const server = startServer(t, { LATCHKEY_RATE_LIMIT: 'off', LATCHKEY_SHUTDOWN_DELAY: '4s', LOG_LEVEL: 'error' }, { counted: true })
   const origin = await server.origin
   await call(origin, '/register', credentials)
   const token = (await call(origin, '/login', credentials))?.body.access_token
@@ -55,16 +55,19 @@ t.test('SIGTERM under the load of keep-alive clients → 503 of /readyz first; e
 
   const answers: Answer[] = []
   const drain = new AbortController()
-  const load = Array.from({ length: 20 }, () => createClient(t, origin)).map(async ({ get }) => {
+  t.teardown(() => drain.abort())
+  const load = Promise.all(Array.from({ length: 20 }, () => createClient(t, origin)).map(async ({ get }) => {
     while (!drain.signal.aborted) answers.push(await get('/private', token))
     return await get('/private', token)
-  })
+  }))
+  // What fails is told below, where they are waited for.
+  load.catch(() => {})
   await eventually(async () => answers.length > 200)
   const stopped = server.stop('SIGTERM')
   await eventually(async () => (await balancer.get('/readyz')).status === 503)
   drain.abort()
 
-  for (const last of await Promise.all(load)) t.strictSame(last, { status: 200, connection: 'close' }, 'work goes on')
+  for (const last of await load) t.strictSame(last, { status: 200, connection: 'close' }, 'work goes on')
   t.strictSame(answers.filter(({ status }) => status !== 200), [])
   t.strictSame(await createClient(t, origin).get('/livez'), { status: 200, connection: 'close' }, 'of a new connection too')
   t.equal((await stopped).code, 0)

@@ -69,6 +69,8 @@ t.test('a database that is killed under load, and comes back', withCluster, asyn
   const load = new AbortController()
   t.teardown(() => load.abort())
   const over = Promise.all(clients.map(({ run }) => run(load.signal)))
+  // What fails is told below, where they are waited for.
+  over.catch(() => {})
   await delay(200)
   await stop()
 

@@ -1,3 +1,4 @@
+import { parser } from '@prometheus-io/lezer-promql'
 import type { FastifyInstance } from 'fastify'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -225,7 +226,7 @@ interface Panel {
   targets?: { expr: string, legendFormat: string }[]
 }
 
-t.test('deploy/grafana/latchkey.json: every metric and label that it asks for is in a scrape', async (t) => {
+t.test('deploy/grafana/latchkey.json: its queries are PromQL, and every metric and label that they ask for is in a scrape', async (t) => {
   const { app, scrape } = await measured(t)
   await everyMetric(app)
   const samples = await scrape()
@@ -237,6 +238,7 @@ t.test('deploy/grafana/latchkey.json: every metric and label that it asks for is
 
   const asked = new Set<string>()
   for (const { title, expr, legendFormat } of targets) {
+    t.strictSame(errorsIn(expr), [], `${title}: ${expr}`)
     const metrics = expr.match(/\b(?:latchkey|process|nodejs)_\w+/g) ?? []
     t.ok(metrics.length > 0, `${title}: asks for a metric`)
     for (const metric of metrics) {
@@ -253,6 +255,14 @@ t.test('deploy/grafana/latchkey.json: every metric and label that it asks for is
 async function everyMetric (app: FastifyInstance) {
   const { refresh_token: token } = await registerAndLogin(app)
   await refresh(app, token)
+}
+
+/** What Prometheus's own grammar cannot read, with where it stands; Grafana fills in the interval. */
+function errorsIn (expr: string): string[] {
+  const query = expr.replaceAll('$__rate_interval', '5m')
+  const errors: string[] = []
+  parser.parse(query).iterate({ enter: ({ type, from }) => { if (type.isError) errors.push(query.slice(from)) } })
+  return errors
 }
 
 /** The labels of a query and its legend: those that it groups by, selects by and shows. */
