@@ -86,5 +86,5 @@ for (const kind of Object.keys(kinds).slice(1)) {
   report(`failed login, ${kind} ÷ unknown`, middle(kind) / middle('unknown'), ['≤', 1.05])
   report(`failed login, unknown ÷ ${kind}`, middle('unknown') / middle(kind), ['≤', 1.05])
 }
-report('locked, known ÷ unknown', middle('locked') / middle('locked-and-unknown'), ['≤', 1.25])
+report('locked, known ÷ unknown', middle('locked') / middle('locked-and-unknown'), ['≤', 1.05])
 printReport()

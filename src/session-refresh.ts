@@ -1,9 +1,9 @@
 import type { Config } from './config.ts'
-import type { Rotation, Session, Store } from './db/open.ts'
+import type { RotatedSession, Rotation, Session, Store } from './db/open.ts'
 import type { Step } from './refresh-table.ts'
 import type { PresentedToken, RefreshToken, RefreshTokens } from './refresh-tokens.ts'
 import { createJudgement, type JudgementDependencies } from './session-judgement.ts'
-import type { SessionTokens, TokenRow, Tokens } from './session-tokens.ts'
+import type { SessionTokens, Tokens } from './session-tokens.ts'
 import { Unavailable } from './unavailable.ts'
 
 export interface RefreshDependencies extends JudgementDependencies {
@@ -18,7 +18,7 @@ export interface RefreshDependencies extends JudgementDependencies {
  * `keep`: without rotation the token stays what it is.
  */
 export type Refreshed =
-  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'> | 'keep', session: Session, tokens: Tokens, elsewhere: boolean }
+  | { outcome: 'refreshed', step: Exclude<Step, 'ended' | 'reuse'> | 'keep', session: RotatedSession, tokens: Tokens, elsewhere: boolean }
   | { outcome: 'refused', step: 'unreadable' | 'ended' }
   | { outcome: 'refused', step: 'reuse', session: Session }
 
@@ -94,7 +94,7 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
     }
   }
 
-  function succeed (step: Success['step'], row: TokenRow, { elsewhere = false, refresh }: { elsewhere?: boolean, refresh?: RefreshToken } = {}): Refreshed {
+  function succeed (step: Success['step'], row: RotatedSession, { elsewhere = false, refresh }: { elsewhere?: boolean, refresh?: RefreshToken } = {}): Refreshed {
     const tokens = tokensFor(row, refresh)
     return tokens ? { outcome: 'refreshed', step, session: row, tokens, elsewhere } : { outcome: 'refused', step: 'ended' }
   }
@@ -103,6 +103,6 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
 }
 
 /** Recovery leaves the lost sibling usable beside the new one. */
-function stepTaken ({ first, generation }: Session): 'rotate' | 'recover' {
+function stepTaken ({ first, generation }: RotatedSession): 'rotate' | 'recover' {
   return first < generation ? 'recover' : 'rotate'
 }

@@ -1,5 +1,5 @@
 import type { AccessToken, AccessTokens } from './access-tokens.ts'
-import type { Session, SessionState } from './db/open.ts'
+import type { RotatedSession } from './db/open.ts'
 import type { RefreshToken, RefreshTokens } from './refresh-tokens.ts'
 
 export interface TokenDependencies {
@@ -15,9 +15,6 @@ export interface Tokens {
   refreshExpiresIn: number
 }
 
-/** A session's row and what its user adds to an access token. */
-export type TokenRow = Session & Pick<SessionState, 'claims' | 'externalId'>
-
 export type SessionTokens = ReturnType<typeof createSessionTokens>
 
 export function createSessionTokens ({ accessTokens, refreshTokens, now }: TokenDependencies) {
@@ -25,7 +22,7 @@ export function createSessionTokens ({ accessTokens, refreshTokens, now }: Token
    * A fresh access token, and the row's newest refresh token unless the client keeps the one it has.
    * Undefined when the row's secret is configured no longer.
    */
-  return function tokensFor (row: TokenRow, refresh: RefreshToken | undefined = refreshTokens.issue(row)): Tokens | undefined {
+  return function tokensFor (row: RotatedSession, refresh: RefreshToken | undefined = refreshTokens.issue(row)): Tokens | undefined {
     if (refresh === undefined) return undefined
     const { id: sessionId, userId, expiresAt, claims, externalId } = row
     const access = accessTokens.issue({ userId, sessionId, expiresAt, claims, externalId })

@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, gt, inArray, isNull, lte, or, sql } from 'drizzle-orm'
+import { and, asc, eq, type GetColumnData, getTableColumns, gt, inArray, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Dialect } from './dialect.ts'
 import { type Rotation, transition } from './rotation.ts'
 import { one, p, parameters, set, some } from './statements.ts'
@@ -11,13 +11,16 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
   const allowed = and(isNull(users.disabledAt), or(eq(users.sessionEpoch, sessions.epoch), eq(users.keptSession, sessions.id)))
   const unended = and(isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, p('now')), gt(sessions.expiresAt, p('now')))
   const userAllows = sql`exists (select 1 from ${users} where ${users.id} = ${sessions.userId} and ${allowed})`
-  const ofUser = (column: typeof users.claims | typeof users.externalId) =>
-    sql<string>`(select ${column} from ${users} where ${users.id} = ${sessions.userId})`
+  const ofUser = <C extends typeof users.claims | typeof users.externalId>(column: C) =>
+    sql<GetColumnData<C>>`(select ${column} from ${users} where ${users.id} = ${sessions.userId})`
 
   const { usable, next } = transition(sessions)
+  // No more than tokens are made of and steps are told by: a driver takes its time for each column.
+  const { id, userId, generation, first, rotatedAt, idleExpiresAt, expiresAt, keyId, ip } = sessions
+  const rotated = { id, userId, generation, first, rotatedAt, idleExpiresAt, expiresAt, keyId, ip, claims: ofUser(users.claims), externalId: ofUser(users.externalId) }
   const rotate = write('rotate_session',
     db.update(sessions).set(next).where(and(eq(sessions.id, p('id')), usable, unended, userAllows))
-      .returning({ ...getTableColumns(sessions), claims: ofUser(users.claims), externalId: ofUser(users.externalId) }))
+      .returning(rotated))
   const find = read('find_session',
     db.select({ ...getTableColumns(sessions), claims: users.claims, externalId: users.externalId, allowed: sql<boolean | number>`${allowed}` })
       .from(sessions).innerJoin(users, eq(users.id, sessions.userId)).where(eq(sessions.id, p('id'))))
