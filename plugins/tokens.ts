@@ -91,15 +91,10 @@ async function tokens (app: FastifyInstance, { attemptsKey }: Options) {
   async function refreshSession (this: FastifyRequest, refreshToken: string) {
     const refreshed = await sessions.refresh(refreshToken, this.ip)
     metrics?.refreshes.inc({ step: refreshed.step })
-    if ('session' in refreshed) await recordRefresh(this, refreshed)
-    return refreshed
-  }
-
-  async function recordRefresh (request: FastifyRequest, refreshed: Extract<Refreshed, { session: object }>) {
-    const { step, session: { id, userId, ip } } = refreshed
     const elsewhere = refreshed.outcome === 'refreshed' && refreshed.elsewhere
-    const event = elsewhere && step === 'replay' ? 'session_replayed_elsewhere' : eventsOfRefresh[step]
-    if (event) await request.audit(event, { userId, sessionId: id, ...(elsewhere && { details: { lastIp: ip } }) })
+    const event = elsewhere ? 'session_replayed_elsewhere' : eventsOfRefresh[refreshed.step]
+    if (event && 'session' in refreshed) await this.audit(event, { userId: refreshed.session.userId, sessionId: refreshed.session.id })
+    return refreshed
   }
 
   async function logOut (this: FastifyRequest, refreshToken: string) {

@@ -92,7 +92,7 @@ export const Session = Type.Object({
   created_at: Time('The login.'),
   last_used_at: Time('The last refresh that gave a new refresh token, or the login.'),
   expires_at: Time('When it ends unless it is refreshed before.'),
-  ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token; one that recovers a lost answer leaves it.', examples: ['203.0.113.7'] }),
+  ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
   user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
   current: Type.Boolean({ description: 'Whether the access token of this request belongs to it.' })
 }, { $id: 'Session', additionalProperties: false, examples: [example.session] })

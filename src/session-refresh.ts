@@ -14,7 +14,7 @@ export interface RefreshDependencies extends JudgementDependencies {
 }
 
 /**
- * What became of a refresh token; `elsewhere` when a replay or a recovery came from another address than the session's, which it leaves as it was.
+ * What became of a refresh token; `elsewhere` when it came from another address than the last one that gave a new token.
  * `keep`: without rotation the token stays what it is.
  */
 export type Refreshed =
@@ -49,7 +49,7 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
     let fastForward = false
     for (let attempt = 1; attempt <= 2; attempt++) {
       const rotated = await store.rotateSession(rotation(presented, { time, ip, fastForward }))
-      if (rotated) return succeed(fastForward ? 'fast_forward' : stepTaken(rotated), rotated, { elsewhere: rotated.ip !== ip })
+      if (rotated) return succeed(fastForward ? 'fast_forward' : stepTaken(rotated), rotated)
 
       const { step, state } = await judge(presented, time)
       if (state === undefined) return { outcome: 'refused', step: 'ended' }
@@ -68,7 +68,7 @@ export function createRefresh ({ store, refreshTokens, primaryKeyId, settings, n
     const { step, state } = await judge(presented, time)
     if (state === undefined) return { outcome: 'refused', step: 'ended' }
     if (step === 'reuse') return await endReused(state, time)
-    if (step === 'replay' || step === 'recover') return succeed(step, state, { elsewhere: state.ip !== ip })
+    if (step === 'replay' || step === 'recover') return succeed(step, state, { elsewhere: step === 'replay' && state.ip !== ip })
     return succeed('keep', state, { refresh })
   }
 

@@ -43,8 +43,7 @@ export function transition (sessions: Tables['sessions']) {
       keyId: sql`case when ${recovers} then ${sessions.keyId} else ${p('primaryKeyId')} end`,
       previousKeyId: sql`case when ${recovers} then ${sessions.previousKeyId} else ${p('keyId')} end`,
       rotatedAt: set('now'),
-      // RETURNING knows no old values, so this is how a recovery from another address shows; the next rotation moves it.
-      ip: sql`case when ${recovers} then ${sessions.ip} else ${p('ip')} end`,
+      ip: set('ip'),
       idleExpiresAt: set('idleExpiresAt')
     }
   }

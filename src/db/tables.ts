@@ -54,7 +54,7 @@ export function defineTables ({ table, text, integer, time, flag, index, uniqueI
     revokedAt: time('revoked_at'),
     revokedReason: text('revoked_reason'),
     createdAt: time('created_at').notNull(),
-    /** Of the login, or the last refresh that gave a new token; a recovery leaves it. */
+    /** Of the login, or the last refresh that gave a new token. */
     ip: text('ip').notNull(),
     userAgent: text('user_agent').notNull()
   }, (t) => [

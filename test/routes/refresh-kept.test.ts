@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, getPrivate, login, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { isProblem, select, sql, tokensAnswer } from '../fixtures/accounts.ts'
+import { isProblem, select, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode } from '../fixtures/forge.ts'
 import { captureLog, clientsOf, rowOf } from '../fixtures/refresh.ts'
 import type { Pair } from '../fixtures/sockets.ts'
@@ -95,7 +95,6 @@ t.test('POST /refresh over a change of LATCHKEY_REFRESH_ROTATION, off and on aga
   const old = (await login(rotating)).refresh_token
   const older = await next(t, (await next(t, old, rotating)).refresh_token, rotating)
   await rotating.close()
-  sql(path, 'UPDATE sessions SET ip = ?', '203.0.113.7')
 
   const keeping = await start(off)
   const lines = captureLog(t, keeping, 'info')
@@ -104,8 +103,7 @@ t.test('POST /refresh over a change of LATCHKEY_REFRESH_ROTATION, off and on aga
     clock.advance(wait)
     t.equal((await next(t, lost, keeping)).refresh_token, successor.refresh_token, 'whose answer was lost gets it, however late in the day')
   }
-  t.strictSame(eventsOf({ refresh_token: lost }, lines), ['session_replayed_elsewhere', 'session_recovered'])
-  t.strictSame(lines.filter(({ audit }) => String(audit).startsWith('session_re')).map(({ details }) => details), Array(2).fill({ lastIp: '203.0.113.7' }))
+  t.strictSame(eventsOf({ refresh_token: lost }, lines), ['session_recovered'])
   isProblem(t, await refresh(keeping, old), 'invalid_refresh_token', 'a copy of an older token still ends its session')
   t.strictSame(await tokensAnswer(keeping, older), { access: 401, refresh: 401 })
   t.equal(rowOf(path, old)['revoked_reason'], 'reuse_detected')
