@@ -19,16 +19,18 @@ interface Underway {
  * The path alone: tokens are sent in the query by mistake, and passwords before the host where a whole URL is asked for (RFC 9112 §3.2.2).
  */
 export class RequestLog extends LogController {
-  /** The last request of each connection. */
+  /** The last request of each connection, while it is under way. */
   readonly #last = new WeakMap<Socket, Underway>()
 
   override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
-    const { method, url, ip } = request
+    const { method, url, ip, raw: { socket } } = request
     const [path] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/)
     const underway = { request, reply }
-    this.#last.set(request.raw.socket, underway)
+    this.#last.set(socket, underway)
     // Fastify completes neither a request whose client hangs up nor one whose path it refuses; both close.
     reply.raw.once('close', () => {
+      // A connection may last for hours, and the body has a password in it.
+      if (this.#last.get(socket) === underway) this.#last.delete(socket)
       reply.log.info({ method, path, ...end(underway), ms: Math.round(reply.elapsedTime * 10) / 10, ip }, 'request')
     })
   }
