@@ -18,6 +18,8 @@ declare module 'fastify' {
 }
 
 const REFUSALS_APART = 60_000
+/** In so long no more than that of all addresses together: they cost nobody anything but us, and some have many. */
+const MOST_REFUSALS = 100
 /** Of more addresses than that, a refusal may be recorded twice. */
 const MOST_REMEMBERED = 10_000
 
@@ -31,8 +33,13 @@ async function audit (app: FastifyInstance) {
     await record(this.log, event, { subject, source })
   })
   const isFirst = createFirsts(MOST_REMEMBERED)
+  const isNewWindow = createFirsts(1)
+  let refusals = 0
   app.decorateRequest('auditRefusal', async function (refused, { details, ...subject } = {}) {
-    if (!isFirst(`${refused} ${this.addressBlock}`, REFUSALS_APART, now())) return
+    const time = now()
+    if (isNewWindow('', REFUSALS_APART, time)) refusals = 0
+    if (refusals >= MOST_REFUSALS || !isFirst(`${refused} ${this.addressBlock}`, REFUSALS_APART, time)) return
+    refusals += 1
     await this.audit('authz_fail', { ...subject, details: { refused, ...details } })
   })
   app.decorate('audit', (event) => record(app.log, event, { subject: {}, source: service }))

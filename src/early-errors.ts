@@ -6,6 +6,8 @@ import type { RequestLog } from './request-log.ts'
 
 /** The route, for the metrics, of what cannot be read. */
 const UNREAD = 'unparsed'
+/** And of what names nothing. */
+const NONE = 'none'
 
 const codesByError: Record<string, Code> = { HPE_HEADER_OVERFLOW: 'headers_too_large', ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout' }
 
@@ -47,7 +49,8 @@ function answer (code: Code, requestId: string): string {
  * A path that cannot be decoded is a bad request; one with an overlong parameter names nothing.
  */
 export function answerRouterError ({ code }: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const body = problem(code === 'FST_ERR_BAD_URL' ? 'invalid_request' : 'not_found', request.id)
-  request.server.metrics?.requests.inc({ method: request.method, route: UNREAD, status: body.status })
+  const unread = code === 'FST_ERR_BAD_URL'
+  const body = problem(unread ? 'invalid_request' : 'not_found', request.id)
+  request.server.metrics?.requests.inc({ method: request.method, route: unread ? UNREAD : NONE, status: body.status })
   reply.code(body.status).headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).type(PROBLEM_TYPE).send(JSON.stringify(body))
 }

@@ -7,6 +7,7 @@ import { secretPath } from './secrets.ts'
 
 /** Longer than the service takes to close; then the process ends all the same. */
 const LONGEST_CLOSE = 20_000
+const LONGEST_RECORD = 1_000
 
 /**
  * Runs the service until a signal ends it. Resolves when it listens.
@@ -20,7 +21,8 @@ export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
     app.beginClosing()
     if (err) {
       app.log.fatal({ err }, 'the service stops: this should not have happened')
-      await app.audit('sys_crash')
+      // A database that hangs must not keep a broken process alive.
+      await Promise.race([app.audit('sys_crash'), delay(LONGEST_RECORD)])
     }
     // Who orchestrates services needs a moment to see that this one is not ready; who presses Ctrl-C does not.
     if (signal === 'SIGTERM') await delay(config.shutdownDelay)
