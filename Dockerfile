@@ -1,17 +1,15 @@
-# The full image has Python, make and a C++ compiler, for where no prebuilt better-sqlite3 can be fetched.
-# Both stages are of one Node and one Debian: a native module fits no other.
+# Both stages are of one Node and one Debian: a native module may fit no other.
 FROM node:22-bookworm AS build
 WORKDIR /app
-# The image has Node's headers: compiling fetches none.
-ENV npm_config_nodedir=/usr/local
 # Installing takes minutes, so only a change of the packages does it again.
 COPY package.json package-lock.json ./
-RUN npm ci
+# What is optional is for Node 20.
+RUN npm ci --omit=optional
 COPY . .
-# SQLite's source and the compiler's leftovers are two thirds of that module.
+# The drivers for other systems, and SQLite's source, are most of that module.
 RUN npm run build \
-  && npm prune --omit=dev \
-  && cd node_modules/better-sqlite3 && rm -rf deps src build/Release/obj build/Release/obj.target build/Release/*.a build/Release/test_extension.node
+  && npm prune --omit=dev --omit=optional \
+  && cd node_modules/better-sqlite3 && rm -rf deps src && find prebuilds -type f ! -name 'linux-*' -delete
 RUN chmod 0755 dist/src/cli.js
 
 FROM node:22-bookworm-slim

@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import bcrypt from 'bcryptjs'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Sqlite } from '../src/db/better-sqlite3.ts'
 import { onFile } from './environment.ts'
 import { folder, median, printReport, report } from './figures.ts'
 import { credentials, seed } from './seed.ts'
@@ -54,7 +54,7 @@ async function timed (username: string, expected: number, from = newAddress()): 
 }
 
 function addUsers () {
-  const client = new Database(join(path, 'latchkey.db'))
+  const client = new Sqlite(join(path, 'latchkey.db'))
   const columns = (client.pragma('table_info(users)') as { name: string }[]).map(({ name }) => name)
   const copy = (name: string, changed: Record<string, string> = {}) => {
     const values = columns.map((column) => column in changed ? `'${changed[column]}'` : ['id', 'username', 'username_key'].includes(column) ? `'${name.toLowerCase()}'` : column)

@@ -1,5 +1,5 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
+import { Sqlite } from '../src/db/better-sqlite3.ts'
 import { loadConfig } from '../src/config.ts'
 import { openDatabase } from '../src/db/open.ts'
 import { PURGED_AT_ONCE } from '../src/pages.ts'
@@ -11,7 +11,7 @@ const ONE_OF = 20
 
 /** How long the batches of a purge keep other writes waiting, in a database of many sessions. */
 export async function measurePurge (folder: string) {
-  const client = new Database(join(folder, 'latchkey.db'))
+  const client = new Sqlite(join(folder, 'latchkey.db'))
   client.exec(`UPDATE sessions SET expires_at = 1 WHERE rowid % ${ONE_OF} = 0`)
   client.close()
 

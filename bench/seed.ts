@@ -1,5 +1,5 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
+import { Sqlite } from '../src/db/better-sqlite3.ts'
 import { build } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 
@@ -45,7 +45,7 @@ export function copiedColumns ({ columns, count, total }: Copies, idAt: (ms: str
 
 /** Copies the newest session until there are `total`. */
 export function multiplySessions (folder: string, total: number) {
-  const client = new Database(join(folder, 'latchkey.db'))
+  const client = new Sqlite(join(folder, 'latchkey.db'))
   client.pragma('synchronous = OFF')
   // The rows of PRAGMA table_info; all that is used of them is the name.
   const columns = (client.pragma('table_info(sessions)') as { name: string }[]).map(({ name }) => name)
@@ -60,7 +60,7 @@ export function multiplySessions (folder: string, total: number) {
 
 /** Makes every session one that was refreshed for weeks: such rows are longer, and what has grown no longer fits its page. */
 export function ageSessions (folder: string) {
-  const client = new Database(join(folder, 'latchkey.db'))
+  const client = new Sqlite(join(folder, 'latchkey.db'))
   client.pragma('synchronous = OFF')
   client.exec('UPDATE sessions SET generation = 40001, first = 40001, previous = 40000, previous_key_id = key_id')
   client.close()
@@ -68,7 +68,7 @@ export function ageSessions (folder: string) {
 
 /** Bytes that the sessions take in the file, indexes included. */
 export function sessionBytes (folder: string): number {
-  const client = new Database(join(folder, 'latchkey.db'))
+  const client = new Sqlite(join(folder, 'latchkey.db'))
   client.pragma('wal_checkpoint(TRUNCATE)')
   const pages = Number(client.prepare("SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'sessions%' OR name LIKE 'sqlite_autoindex_sessions%'").pluck().get())
   const count = Number(client.prepare('SELECT count(*) FROM sessions').pluck().get())

@@ -29,7 +29,9 @@ const causes = new Map(Object.entries({
   SQLITE_READONLY: 'DATABASE_URL: the database cannot be written',
   SQLITE_CANTOPEN: 'DATABASE_URL: the database cannot be opened',
   SQLITE_CORRUPT: 'DATABASE_URL: the database is damaged; restore a backup',
-  SQLITE_BUSY: 'DATABASE_URL: another process keeps the database locked'
+  SQLITE_BUSY: 'DATABASE_URL: another process keeps the database locked',
+  // Of all modules this is the only one that may be absent.
+  MODULE_NOT_FOUND: 'DATABASE_URL: SQLite could not be compiled for Node 20; take Node 22 or later, or install Python 3, make and a C++ compiler, and run npm ci again'
 }))
 
 /** One line for what an operator can mend; anything else is a fault of ours, and stays as it is, with its stack. */

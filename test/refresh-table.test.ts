@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { deepEqual } from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import t from 'tap'
+import { Sqlite } from '../src/db/better-sqlite3.ts'
 import { createAccessTokens } from '../src/access-tokens.ts'
 import { type Presented, type State, type Step, stepFor, type Windows } from '../src/refresh-table.ts'
 import { createRefreshTokens, type RefreshClaims } from '../src/refresh-tokens.ts'
@@ -168,7 +168,7 @@ t.test('the rules and the SQL agree on any row and any token', async (t) => {
   const jwts = new Map(Object.entries(app.jwt))
   const refreshTokens = createRefreshTokens(jwts, config.publicUrl)
   const accessTokens = createAccessTokens(app.keys, config, { now: () => START, random: Math.random })
-  const client = new Database(join(path, 'latchkey.db'))
+  const client = new Sqlite(join(path, 'latchkey.db'))
   t.teardown(() => client.close())
   const addUser = client.prepare('INSERT INTO users VALUES (@id, @id, @id, NULL, NULL, 0, \'\', \'{}\', NULL, @epoch, @kept, @disabled, 0, NULL)')
   const addSession = client.prepare(`INSERT INTO sessions VALUES (@id, @id, 1, @generation, @previous, @first, @rotatedAt, @idleExpiresAt, @expiresAt,

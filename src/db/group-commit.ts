@@ -1,4 +1,5 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
+import { Sqlite } from './better-sqlite3.ts'
 import { Unavailable } from '../unavailable.ts'
 
 /** Enough to pay one fsync for many; few enough that a batch holds the event loop for about a millisecond. */
@@ -109,9 +110,9 @@ function rejectAll (writes: Write[], cause: unknown) {
 }
 
 export function isBusy (error: unknown): boolean {
-  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')
+  return error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_BUSY')
 }
 
 function endsTheBatch (error: unknown): boolean {
-  return error instanceof Database.SqliteError && !error.code.startsWith('SQLITE_CONSTRAINT')
+  return error instanceof Sqlite.SqliteError && !error.code.startsWith('SQLITE_CONSTRAINT')
 }

@@ -1,7 +1,8 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { Sqlite } from './better-sqlite3.ts'
 import { type Connection, type Db, type Dialect, type Observer, observed, type Query, type Statement, type Values } from './dialect.ts'
 import { createGroupCommit, isBusy, PAUSE_WHEN_LOCKED_MS } from './group-commit.ts'
 import { createGroupRead } from './group-read.ts'
@@ -53,7 +54,7 @@ function openFile (path: string): Database.Database {
   makeFolder(dirname(path))
   // SQLite gives its -wal and -shm files the mode of the database.
   closeSync(openSync(path, 'a', 0o600))
-  const client = new Database(path, { timeout: MIGRATION_TIMEOUT_MS })
+  const client = new Sqlite(path, { timeout: MIGRATION_TIMEOUT_MS })
   switchToWal(client)
   // FULL: what was answered survives a power cut.
   client.pragma('synchronous = FULL')

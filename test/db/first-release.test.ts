@@ -1,8 +1,8 @@
-import Database from 'better-sqlite3'
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import t from 'tap'
+import { Sqlite } from '../../src/db/better-sqlite3.ts'
 import { migratePostgres } from '../../src/db/migrate-postgres.ts'
 import { migrateSqlite } from '../../src/db/migrate-sqlite.ts'
 import { type Migrations, migrationsOf, readMigrations } from '../../src/db/migrations.ts'
@@ -20,7 +20,7 @@ async function firstRelease (path: string): Promise<void> {
   const all = readMigrations(migrationsOf(onPostgres() ? 'pg' : 'sqlite'))
   const first: Migrations = { ...all, after: () => all.after(0).slice(0, 1) }
   if (!onPostgres()) {
-    const client = new Database(join(path, 'latchkey.db'))
+    const client = new Sqlite(join(path, 'latchkey.db'))
     migrateSqlite(client, first)
     client.close()
     return

@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Sqlite } from '../../src/db/better-sqlite3.ts'
 import { Unavailable } from '../../src/unavailable.ts'
 import { createGroupCommit } from '../../src/db/group-commit.ts'
 import { folder } from '../fixtures/app.ts'
@@ -10,13 +10,13 @@ import { holdLock } from '../fixtures/process.ts'
 function open (t: Test) {
   const path = join(folder(t), 'test.db')
   const trace: string[] = []
-  const client = new Database(path, { timeout: 50, verbose: (statement) => trace.push(String(statement)) })
+  const client = new Sqlite(path, { timeout: 50, verbose: (statement) => trace.push(String(statement)) })
   client.pragma('journal_mode = WAL')
   client.exec('CREATE TABLE item (id INTEGER PRIMARY KEY, body TEXT)')
   client.exec('CREATE TABLE part (item INTEGER NOT NULL REFERENCES item DEFERRABLE INITIALLY DEFERRED)')
   const commits = createGroupCommit(client)
   t.teardown(() => client.close())
-  const other = new Database(path, { readonly: true })
+  const other = new Sqlite(path, { readonly: true })
   t.teardown(() => other.close())
 
   const insert = client.prepare('INSERT INTO item VALUES (?, ?) RETURNING id')

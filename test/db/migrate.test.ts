@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { Sqlite } from '../../src/db/better-sqlite3.ts'
 import { migrateSqlite } from '../../src/db/migrate-sqlite.ts'
 import { migrationsOf, readMigrations } from '../../src/db/migrations.ts'
 import { build, folder, getPrivate, login, refresh, register, registerAndLogin } from '../fixtures/app.ts'
@@ -43,7 +43,7 @@ t.test('a later migration that makes a table anew is applied once to a database 
 
   const users = select(path, 'SELECT * FROM users')
   for (const about of ['the first start', 'the second']) {
-    const client = new Database(join(path, 'latchkey.db'))
+    const client = new Sqlite(join(path, 'latchkey.db'))
     t.teardown(() => client.close())
     migrateSqlite(client, readMigrations(later))
     t.strictSame(select(path, 'SELECT * FROM users'), users, about)
@@ -71,7 +71,7 @@ t.test('a migration that fails leaves the database as it was', async (t) => {
   const broken = { ...entries.at(-1), idx: entries.length, when: entries.at(-1).when + 1, tag: '0002_broken' }
   writeFileSync(journal, JSON.stringify({ ...rest, entries: [...entries, broken] }))
 
-  const client = new Database(join(path, 'latchkey.db'))
+  const client = new Sqlite(join(path, 'latchkey.db'))
   t.teardown(() => client.close())
   t.throws(() => migrateSqlite(client, readMigrations(migrations)), { message: 'table users already exists' })
   t.strictSame(select(path, 'SELECT name FROM sqlite_schema'), [])

@@ -1,8 +1,9 @@
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { sql as fragment } from 'drizzle-orm'
 import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Sqlite } from '../../src/db/better-sqlite3.ts'
 import { build as buildApp } from '../../src/app.ts'
 import { Unavailable } from '../../src/unavailable.ts'
 import { openDatabase } from '../../src/db/open.ts'
@@ -52,11 +53,11 @@ t.test('a place where no database can be → the start fails, and says why', asy
 })
 
 t.test('two starts of which one is told that the other has the lock → it tries again', async (t) => {
-  const { pragma } = Database.prototype
+  const { pragma } = Sqlite.prototype
   let refusals = 2
-  t.intercept(Database.prototype, 'pragma', {
+  t.intercept(Sqlite.prototype, 'pragma', {
     value (this: Database.Database, ...args: Parameters<typeof pragma>) {
-      if (args[0] === 'journal_mode = WAL' && refusals-- > 0) throw new Database.SqliteError('database is locked', 'SQLITE_BUSY')
+      if (args[0] === 'journal_mode = WAL' && refusals-- > 0) throw new Sqlite.SqliteError('database is locked', 'SQLITE_BUSY')
       return pragma.apply(this, args)
     }
   })
