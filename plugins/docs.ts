@@ -94,7 +94,7 @@ async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Optio
 
 /**
  * A page: no window of another origin gets hold of it, into which an access token is typed.
- * Only where the service is reached by TLS: over plain HTTP browsers ignore the header, and complain of it.
+ * Only where the service is reached by TLS: over plain HTTP browsers ignore the header, and complain of it, but for localhost.
  */
 async function isolate (_request: FastifyRequest, reply: FastifyReply) {
   reply.header('cross-origin-opener-policy', 'same-origin')
