@@ -1,7 +1,7 @@
 import neostandard from 'neostandard'
 
 export default [
-  { ignores: ['dist', 'drizzle', '.tap', 'coverage', 'data'] },
+  { ignores: ['dist', 'drizzle', '.tap', 'coverage', 'data', 'schema.d.ts'] },
   ...neostandard({ ts: true }),
   {
     rules: {

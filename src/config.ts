@@ -50,6 +50,9 @@ export function environment (): NodeJS.ProcessEnv {
   return process.env
 }
 
+/** With a colon for the `=`, Node takes a line, or all to the next `=`, for a name: what is printed of it may be a secret. */
+const isName = (text: string) => /^\w+$/.test(text)
+
 export function envName (setting: Setting): string {
   return String(setting['env'])
 }
@@ -66,7 +69,8 @@ export function decode (name: string, schema: Setting, value: string): unknown {
 
 function refuseUnknown (env: NodeJS.ProcessEnv) {
   const unknown = Object.keys(env).find((name) =>
-    name.startsWith('LATCHKEY_') && !names.includes(name) && !injectedByKubernetes.test(name))
+    (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(name))
+  if (unknown !== undefined && !isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
   if (unknown !== undefined) throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)
 }
 

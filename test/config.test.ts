@@ -237,6 +237,12 @@ t.test('an unknown LATCHKEY_ name → ConfigError with the nearest known one', a
   t.match(complaint({ LATCHKEY_PORTAL: 'x' }), /^LATCHKEY_PORTAL: no such setting/)
 })
 
+t.test('a .env with colons → ConfigError that says how its lines are, without a word of what was in them', async (t) => {
+  for (const name of ['LATCHKEY_SECRET: sentinel', 'LATCHKEY_SECRET: sentinel\nPORT', 'DATABASE_URL: postgres://ada:sentinel@db/x\n\nPORT']) {
+    t.equal(complaint({ [name]: '1' }), '.env: expected lines of the form NAME=value')
+  }
+})
+
 t.test('what Kubernetes injects for a service called latchkey, and names of others → let through', async (t) => {
   const injected = {
     LATCHKEY_SERVICE_HOST: '10.0.0.1',

@@ -26,7 +26,7 @@ t.test('examples/client: a client generated from openapi.yaml compiles under str
   writeFileSync(join(path, 'package.json'), '{"type":"module"}')
   await run(bin('openapi-typescript'), [resolve('openapi.yaml'), '-o', 'schema.d.ts'], { cwd: path })
   await run(bin('tsc'), ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2023', '--types', 'node', '--skipLibCheck', 'client.ts'], { cwd: path })
-  const { stdout } = await run(bin('tsx'), ['client.ts'], { cwd: path, env: { ...process.env, LATCHKEY_URL: url } })
+  const { stdout } = await run(bin('tsx'), ['client.ts'], { cwd: path, env: { ...process.env, AUTH_URL: url } })
   t.equal(stdout, 'Access Granted!\nBearer token for more than ten minutes\n204\n')
 })
 
@@ -34,7 +34,7 @@ t.test('examples/verify-node: another service lets a token in → 200, and nothi
   const { app, url } = await listening(t)
   const { user, access_token: token, refresh_token: refreshToken } = await registerAndLogin(app)
   const port = await freePort()
-  const child = spawn(process.execPath, ['examples/verify-node/server.js'], { env: { ...process.env, LATCHKEY_URL: url, PORT: String(port) } })
+  const child = spawn(process.execPath, ['examples/verify-node/server.js'], { env: { ...process.env, AUTH_URL: url, PORT: String(port) } })
   t.teardown(() => child.kill())
   await once(child.stdout, 'data')
 
@@ -52,7 +52,7 @@ const python = ['python3', '/usr/bin/python3'].find((one) => spawnSync(one, ['-c
 const skip = python === undefined && !process.env['CI'] && 'no python3 here has PyJWT and cryptography (Debian: python3-jwt, python3-cryptography)'
 
 const verifyInPython = (token: string, url: string) =>
-  run(python ?? 'python3', ['examples/verify-python/verify.py', token], { env: { LATCHKEY_URL: url } })
+  run(python ?? 'python3', ['examples/verify-python/verify.py', token], { env: { AUTH_URL: url } })
 
 t.test('examples/verify-python: lets an access token in, and nothing else', { skip }, async (t) => {
   const { app, url } = await listening(t)

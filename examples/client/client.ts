@@ -3,7 +3,7 @@
 import createClient from 'openapi-fetch'
 import type { paths } from './schema.js'
 
-const client = createClient<paths>({ baseUrl: process.env['LATCHKEY_URL'] ?? 'http://localhost:3000' })
+const client = createClient<paths>({ baseUrl: process.env['AUTH_URL'] ?? 'http://localhost:3000' })
 const credentials = { username: 'grace', password: 'nanoseconds are 30 cm long' }
 
 const registered = await client.POST('/register', { body: credentials })

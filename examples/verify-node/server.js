@@ -1,9 +1,9 @@
 // A service of yours that lets in whoever has an access token of Latchkey. It never calls Latchkey but for the public keys.
-//   LATCHKEY_URL=http://localhost:3000 PORT=4000 node server.js
+//   AUTH_URL=http://localhost:3000 PORT=4000 node server.js
 import Fastify from 'fastify'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 
-const issuer = process.env.LATCHKEY_URL ?? 'http://localhost:3000'
+const issuer = process.env.AUTH_URL ?? 'http://localhost:3000'
 const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`))
 
 const app = Fastify()

@@ -1,14 +1,14 @@
 """Lets in whoever has an access token of Latchkey; never calls Latchkey but for the public keys.
 
 pip install 'pyjwt[crypto]'
-LATCHKEY_URL=http://localhost:3000 python verify.py TOKEN
+AUTH_URL=http://localhost:3000 python verify.py TOKEN
 """
 import os
 import sys
 
 import jwt
 
-ISSUER = os.environ.get("LATCHKEY_URL", "http://localhost:3000")
+ISSUER = os.environ.get("AUTH_URL", "http://localhost:3000")
 keys = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json")
 
 

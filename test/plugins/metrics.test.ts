@@ -117,11 +117,11 @@ t.test('requests are counted by method, pattern of the route and status, and tim
   t.ok(Number(sum) > 0 && Number(sum) < 60, `${sum} s`)
 })
 
-t.test('what cannot be read is counted too, as one route', async (t) => {
+t.test('what cannot be read is counted too, as one route; an overlong parameter as none', async (t) => {
   const { app, scrape } = await measured(t)
   await app.listen({ port: 0, host: '127.0.0.1' })
-  const work = async () => { for (const bytes of ['sentinel\r\n\r\n', get('/private', `X: ${'a'.repeat(17_000)}`), get('/%zz')]) await exchange(app.listeningOrigin, bytes) }
-  t.strictSame(await added(scrape, 'latchkey_http_requests_total', work), { 'none unparsed 400': 1, 'none unparsed 431': 1, 'GET unparsed 400': 1 })
+  const work = async () => { for (const bytes of ['sentinel\r\n\r\n', get('/private', `X: ${'a'.repeat(17_000)}`), get('/%zz'), get(`/sessions/${'a'.repeat(200)}`).replace('GET', 'DELETE')]) await exchange(app.listeningOrigin, bytes) }
+  t.strictSame(await added(scrape, 'latchkey_http_requests_total', work), { 'none unparsed 400': 1, 'none unparsed 431': 1, 'GET unparsed 400': 1, 'DELETE none 404': 1 })
 })
 
 t.test('logins are counted by outcome, delays that begin once each, requests over a limit by its name', async (t) => {
