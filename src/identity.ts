@@ -1,4 +1,4 @@
-import { domainToASCII } from 'node:url'
+import { domainToASCII, domainToUnicode } from 'node:url'
 
 /** Django's characters; a Unicode letter is a letter. */
 const username = /^[\p{L}\p{M}\p{N}@.+_-]+$/u
@@ -54,8 +54,12 @@ export function emailKey (email: string): string | undefined {
   return Buffer.byteLength(local) > LONGEST_LOCAL_PART || Buffer.byteLength(key) > LONGEST_EMAIL ? undefined : key
 }
 
-/** At least two labels, and the last is no number: neither `localhost` nor an address. */
+/**
+ * At least two labels, and the last is no number: neither `localhost` nor an address.
+ * What Punycode stands for is no Punycode again; newer versions of Node let a label of it through that stands for nothing.
+ */
 function isHostName (domain: string): boolean {
+  if (domainToUnicode(domain).split('.').some((one) => one.startsWith('xn--'))) return false
   const labels = domain.split('.')
   return labels.length > 1 && labels.every((one) => label.test(one)) && !/\.\d+$/.test(domain)
 }

@@ -187,7 +187,7 @@ const addresses: [string, FieldCode | 201][] = [
   ['a@localhost', 'format'], ['a@org', 'format'], [' a@example.org', 'format'], ['a@example.org ', 'format'], ['a b@example.org', 'format'],
   ['a', 'format'], ['@example.org', 'format'], ['a@', 'format'], ['a@b@example.org', 'format'], ['a..b@example.org', 'format'], ['.a@example.org', 'format'], ['a.@example.org', 'format'],
   ['a@example..org', 'format'], ['a@.example.org', 'format'], ['a@example.org.', 'format'], ['a@-example.org', 'format'], ['a@exam_ple.org', 'format'], ['a@example.123', 'format'],
-  [`a@${'d'.repeat(64)}.org`, 'format'], ['Ada <a@example.org>', 'format'], ['\ud800@example.org', 'format'], ['a\0@example.org', 'format'],
+  [`a@${'d'.repeat(64)}.org`, 'format'], ['a@xn--a.org', 'format'], ['Ada <a@example.org>', 'format'], ['\ud800@example.org', 'format'], ['a\0@example.org', 'format'],
   // What a URL may have around a host, or skips within it, an address may not.
   ['a@example.org/path', 'format'], ['a@example.org?query', 'format'], ['a@example.org#part', 'format'], ['a@example.org\\path', 'format'], ['a@example.org:25', 'format'],
   ['a@ex%61mple.org', 'format'], ['a@exa\tmple.org', 'format'], ['a@example.org\n', 'format'], ['a@example.org\r\nBcc: b@example.org', 'format'], ['a@u:p@example.org', 'format']
