@@ -20,8 +20,6 @@ declare module 'fastify' {
 const REFUSALS_APART = 60_000
 /** In so long no more than that of all addresses together: they cost nobody anything but us, and some have many. */
 const MOST_REFUSALS = 100
-/** Of more addresses than that, a refusal may be recorded twice. */
-const MOST_REMEMBERED = 10_000
 
 const service = { ip: null, userAgent: null, requestId: null }
 
@@ -32,7 +30,7 @@ async function audit (app: FastifyInstance) {
     const source = { ip: this.ip, userAgent: this.headers['user-agent'] ?? null, requestId: this.id }
     await record(this.log, event, { subject, source })
   })
-  const isFirst = createFirsts(MOST_REMEMBERED)
+  const isFirst = createFirsts()
   const isNewWindow = createFirsts(1)
   let refusals = 0
   app.decorateRequest('auditRefusal', async function (refused, { details, ...subject } = {}) {

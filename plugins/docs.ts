@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { isHttps } from '../src/config.ts'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
 import { problemExamples } from '../src/failure-examples.ts'
@@ -79,7 +80,7 @@ async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Optio
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: policy,
-    uiHooks: publicUrl.startsWith('https:') ? { onRequest: isolate } : {},
+    uiHooks: isHttps(publicUrl) ? { onRequest: isolate } : {},
     // The badge of the online validator would send the contract elsewhere.
     uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
   })

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
+import { NO_ROUTE } from '../src/early-errors.ts'
 import type { Metrics } from '../src/metrics.ts'
 import { every } from '../src/periodic.ts'
 
@@ -33,7 +34,7 @@ async function metrics (app: FastifyInstance, { address }: { address: MetricsAdd
   server.get('/metrics', async (_request, reply) => reply.type(created.registry.contentType).send(await created.registry.metrics()))
 
   app.addHook('onResponse', async (request, reply) => {
-    const labels = { method: request.method, route: request.routeOptions.url ?? 'none' }
+    const labels = { method: request.method, route: request.routeOptions.url ?? NO_ROUTE }
     created.requests.inc({ ...labels, status: reply.statusCode })
     created.requestSeconds.observe(labels, reply.elapsedTime / 1000)
   })

@@ -26,8 +26,6 @@ type Counter = ReturnType<FastifyInstance['createRateLimit']>
 type Figures = Extract<Awaited<ReturnType<Counter>>, { isAllowed: false }>
 type Counters = Record<LimitName, (request: FastifyRequest) => Promise<Figures>>
 
-/** Of more addresses than that, an excess may be recorded twice. */
-const MOST_REMEMBERED = 10_000
 /** Begins every key in Redis. */
 const KEYS = 'latchkey:'
 
@@ -39,7 +37,7 @@ async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   const local = await createCounters(app, limits)
   const countHere = (name: LimitName, request: FastifyRequest) => local[name](request)
   const counted = redisUrl === undefined ? countHere : await countTogether(redisUrl, limits)
-  const isFirst = createFirsts(MOST_REMEMBERED)
+  const isFirst = createFirsts()
 
   app.addHook('onRequest', async (request, reply) => {
     const { limit = 'default' } = request.routeOptions.config

@@ -1,7 +1,7 @@
 import cookiePlugin, { type CookieSerializeOptions } from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../src/config.ts'
+import { type Config, isHttps } from '../src/config.ts'
 import { isOwnPage } from '../src/csrf.ts'
 import { fieldError } from '../src/errors.ts'
 import type { Tokens } from '../src/session-tokens.ts'
@@ -35,7 +35,7 @@ type Options = Pick<Config, 'cookies' | 'publicUrl' | 'corsOrigins'>
 
 /** Keeps a browser's refresh token where no script can read it (docs/browsers.md). */
 async function refreshCookie (app: FastifyInstance, { cookies, publicUrl, corsOrigins }: Options) {
-  const secure = publicUrl.startsWith('https:')
+  const secure = isHttps(publicUrl)
   // The prefix binds the cookie to this host alone (RFC 6265bis §4.1.3.2); browsers take it over TLS only.
   const name = secure ? '__Host-latchkey' : 'latchkey'
   const attributes: CookieSerializeOptions = { httpOnly: true, secure, sameSite: 'strict', path: '/' }

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import helmet from 'helmet'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import { isSecure } from '../src/config.ts'
+import { isHttps, isSecure } from '../src/config.ts'
 
 const YEAR_S = 31_536_000
 
@@ -21,7 +21,7 @@ function headersOf (publicUrl: string) {
   const protect = helmet({
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     // Only where the service is reached by TLS: over plain HTTP the header means nothing, and on localhost it would bind other projects.
-    hsts: publicUrl.startsWith('https:') ? { maxAge: YEAR_S, includeSubDomains: true } : false,
+    hsts: isHttps(publicUrl) ? { maxAge: YEAR_S, includeSubDomains: true } : false,
     referrerPolicy: { policy: 'no-referrer' },
     // A page of an allowed origin reads our answers (`plugins/cors.ts`).
     crossOriginResourcePolicy: { policy: 'same-site' },

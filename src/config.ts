@@ -70,8 +70,9 @@ export function decode (name: string, schema: Setting, value: string): unknown {
 function refuseUnknown (env: NodeJS.ProcessEnv) {
   const unknown = Object.keys(env).find((name) =>
     (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(name))
-  if (unknown !== undefined && !isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
-  if (unknown !== undefined) throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)
+  if (unknown === undefined) return
+  if (!isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
+  throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)
 }
 
 function refuseContradictions (config: Config) {
@@ -92,8 +93,10 @@ function refuseContradictions (config: Config) {
   if (found) throw new ConfigError(found[1])
 }
 
+/** The service is reached by TLS. */
+export const isHttps = (publicUrl: string) => publicUrl.startsWith('https:')
+
 /** Nobody is on the way: TLS, or localhost, which browsers take for as good; elsewhere they keep no secure cookie. */
 export function isSecure (publicUrl: string): boolean {
-  const { protocol, hostname } = new URL(publicUrl)
-  return protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  return isHttps(publicUrl) || ['localhost', '127.0.0.1', '[::1]'].includes(new URL(publicUrl).hostname)
 }

@@ -7,7 +7,7 @@ import type { RequestLog } from './request-log.ts'
 /** The route, for the metrics, of what cannot be read. */
 const UNREAD = 'unparsed'
 /** And of what names nothing. */
-const NONE = 'none'
+export const NO_ROUTE = 'none'
 
 const codesByError: Record<string, Code> = { HPE_HEADER_OVERFLOW: 'headers_too_large', ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout' }
 
@@ -51,6 +51,6 @@ function answer (code: Code, requestId: string): string {
 export function answerRouterError ({ code }: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const unread = code === 'FST_ERR_BAD_URL'
   const body = problem(unread ? 'invalid_request' : 'not_found', request.id)
-  request.server.metrics?.requests.inc({ method: request.method, route: unread ? UNREAD : NONE, status: body.status })
+  request.server.metrics?.requests.inc({ method: request.method, route: unread ? UNREAD : NO_ROUTE, status: body.status })
   reply.code(body.status).headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).type(PROBLEM_TYPE).send(JSON.stringify(body))
 }

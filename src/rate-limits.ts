@@ -12,11 +12,14 @@ export interface Limit {
 
 export type RateLimits = Record<LimitName, Limit>
 
+/** Of more addresses than that, one may be told twice. */
+const MOST_REMEMBERED = 10_000
+
 /**
- * Tells the first excess in each window: an event for each request of a flood would be a flood of its own.
+ * Tells the first excess or refusal in each window: an event for each request of a flood would be a flood of its own.
  * @param most of more keys than that, one may be told twice.
  */
-export function createFirsts (most: number) {
+export function createFirsts (most = MOST_REMEMBERED) {
   const until = new Map<string, number>()
 
   /** @param left milliseconds of the window that `key` is in. */

@@ -283,7 +283,7 @@ t.test('a refresh token opens nothing, an access token refreshes nothing → 401
   t.equal((await refresh(app, forge(refreshing.header, refreshing.payload, hmac(primary.refresh)))).statusCode, 200, 'made by hand with all that is right → 200')
 })
 
-/** Whether a token is answered as any bad one; a property has to fail by itself, so that a smaller case is looked for. */
+/** Whether a token is answered like every bad one; a property has to fail by itself, so that a smaller case is looked for. */
 async function isRefused (token: string) {
   return isDeepStrictEqual(lasting(await getPrivate(app, token)), invalid)
 }

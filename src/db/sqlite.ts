@@ -85,10 +85,11 @@ function ping (client: Database.Database) {
   }
 }
 
-/** Prepared once. Inside a batch it must run now, not when awaited: Drizzle's result on SQLite has `sync()`. */
+/** Prepared once. */
 function prepared<Row> (name: string, query: Query<Row>, batch: <Rows>(run: () => Rows) => Promise<Rows>): Statement<Row> {
   const statement = query.prepare(name)
   return (values: Values) => batch(() => {
+    // Inside a batch it must run now, not when awaited: on SQLite Drizzle's result has `sync()`, which its asynchronous face does not show.
     const result = statement.execute(values) as unknown as { sync (): Row[] }
     return result.sync()
   })

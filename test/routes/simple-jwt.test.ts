@@ -336,7 +336,7 @@ t.test('POST /api/token/ from a page of an allowed origin → 200 with CORS, aft
   t.equal((await post(app, '/api/token/', credentials, headers)).headers['access-control-allow-origin'], headers.origin)
 })
 
-t.test('logins, refreshes, reuse and logouts by this wire are in the audit and in the metrics as any other', async (t) => {
+t.test('logins, refreshes, reuse and logouts by this wire are in the audit and in the metrics like all others', async (t) => {
   const path = folder(t)
   const counting = await build(t, { path, env: { ...env, LATCHKEY_METRICS: '127.0.0.1:0' } })
   await register(counting)
