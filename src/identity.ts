@@ -59,9 +59,9 @@ export function emailKey (email: string): string | undefined {
  * What Punycode stands for is no Punycode again; newer versions of Node let a label of it through that stands for nothing.
  */
 function isHostName (domain: string): boolean {
-  if (domainToUnicode(domain).split('.').some((one) => one.startsWith('xn--'))) return false
+  const decoded = domainToUnicode(domain).split('.')
   const labels = domain.split('.')
-  return labels.length > 1 && labels.every((one) => label.test(one)) && !/\.\d+$/.test(domain)
+  return decoded.every((one) => !one.startsWith('xn--')) && labels.length > 1 && labels.every((one) => label.test(one)) && !/\.\d+$/.test(domain)
 }
 
 /** How to look up the name that somebody logs in with; undefined when no account can have it. */
