@@ -15,9 +15,9 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
     sql<GetColumnData<C>>`(select ${column} from ${users} where ${users.id} = ${sessions.userId})`
 
   const { usable, next } = transition(sessions)
-  // No more than tokens are made of and steps are told by: a driver takes its time for each column.
-  const { id, userId, generation, first, rotatedAt, idleExpiresAt, expiresAt, keyId, ip } = sessions
-  const rotated = { id, userId, generation, first, rotatedAt, idleExpiresAt, expiresAt, keyId, ip, claims: ofUser(users.claims), externalId: ofUser(users.externalId) }
+  // No more than tokens are made of and steps are told by, and nothing that was sent: a driver takes its time for each column.
+  const { userId, generation, first, expiresAt, keyId } = sessions
+  const rotated = { userId, generation, first, expiresAt, keyId, claims: ofUser(users.claims), externalId: ofUser(users.externalId) }
   const rotate = write('rotate_session',
     db.update(sessions).set(next).where(and(eq(sessions.id, p('id')), usable, unended, userAllows))
       .returning(rotated))
@@ -75,7 +75,11 @@ export function sessionQueries ({ db, read, write }: Dialect, { users, sessions 
     /** The same with the name of the user, and whether each is live. */
     listJudgedSessions: (after: string, most: number, now: number) => listJudged({ after, most, now }),
     /** One step of the refresh table; undefined when no step applies. */
-    rotateSession: async (values: Rotation) => one(await rotate({ ...values })),
+    rotateSession: async (values: Rotation) => {
+      const row = one(await rotate({ ...values }))
+      const { id, ip, now: rotatedAt, idleExpiresAt } = values
+      return row && { ...row, id, ip, rotatedAt, idleExpiresAt }
+    },
     findSession: async (id: string) => one(await find({ id })),
     /** Whether a session and its user are both good, whatever a token says. */
     isLiveSession: async (id: string, userId: string, now: number) => some(await isLive({ id, userId, now })),
