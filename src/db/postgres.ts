@@ -19,19 +19,10 @@ const APPLICATION = 'latchkey'
 /** The server ends a statement; when not even that is heard of, the connection is given up so much later (ms). */
 const UNHEARD = 1_000
 
-/** A pool of connections to PostgreSQL, and the dialect over it. Nothing is asked yet. */
-export function openPostgres ({ url, pool: max, timeout }: PostgresSettings, observer?: Observer): Connection {
-  const pool = new Pool({
-    connectionString: url,
-    application_name: APPLICATION,
-    max,
-    connectionTimeoutMillis: timeout,
-    statement_timeout: timeout,
-    query_timeout: timeout + UNHEARD,
-    keepAlive: true
-  })
-  // An idle connection that breaks is replaced; whoever needs one hears of it.
-  pool.on('error', () => {})
+/** The dialect over a pool of connections to PostgreSQL. Nothing is asked yet. */
+export function openPostgres (settings: PostgresSettings, observer?: Observer): Connection {
+  const { url, timeout } = settings
+  const pool = createPool(settings)
   const migrations = readMigrations(migrationsOf('pg'))
   // The store is typed against SQLite's builders; PostgreSQL's have the same faces.
   const db = drizzle(pool) as unknown as Db
@@ -49,6 +40,21 @@ export function openPostgres ({ url, pool: max, timeout }: PostgresSettings, obs
     }),
     close: () => pool.end()
   }
+}
+
+export function createPool ({ url, pool: max, timeout }: PostgresSettings): Pool {
+  const pool = new Pool({
+    connectionString: url,
+    application_name: APPLICATION,
+    max,
+    connectionTimeoutMillis: timeout,
+    statement_timeout: timeout,
+    query_timeout: timeout + UNHEARD,
+    keepAlive: true
+  })
+  // An idle connection that breaks is replaced; whoever needs one hears of it.
+  pool.on('error', () => {})
+  return pool
 }
 
 /** For what may take longer than a statement of the service. */
