@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { run } from '../src/commands.ts'
 import { ConfigError } from '../src/config.ts'
@@ -43,7 +43,17 @@ t.test('openapi prints the contract that is committed, as JSON or as YAML', asyn
 })
 
 t.test('a heading is bold where the terminal can show it', async (t) => {
-  t.strictSame(await commandLine(folder(t), Date.now, { styled: true })('users', 'list'), ['\u001b[1mID  STATE  USERNAME  EMAIL\u001b[22m'])
+  const path = folder(t)
+  await commandLine(path)('migrate')
+  t.strictSame(await commandLine(path, Date.now, { styled: true })('users', 'list'), ['\u001b[1mID  STATE  USERNAME  EMAIL\u001b[22m'])
+})
+
+t.test('without a database → a command that neither fills nor makes one is refused, and makes none', async (t) => {
+  const path = folder(t)
+  for (const command of ['users list', 'keys rotate', 'keys list', 'sessions prune', 'audit', 'users delete ada --yes', 'export', 'migrate --check']) {
+    await t.rejects(run(command.split(' '), terminal([], { env: { DATABASE_URL: `file:${path}/latchkey.db` } })), { name: 'Refused', message: `there is no database at ${path}/latchkey.db: DATABASE_URL names it, and the service makes it when it first starts` }, command)
+  }
+  t.strictSame(readdirSync(path), [])
 })
 
 t.test('each kind of failure has its exit code', async (t) => {

@@ -175,7 +175,7 @@ t.test('a start with another LATCHKEY_ALGORITHM announces a key; the tokens of b
 
 t.test('POST /login after keys were rotated before the first start → 200, with a key that signs now', async (t) => {
   const path = folder(t)
-  await run(['keys', 'rotate'], terminal([], { env: dataIn(path) }))
+  for (const command of ['migrate', 'keys rotate']) await run(command.split(' '), terminal([], { env: dataIn(path) }))
   const app = await build(t, { path })
   const { access_token: token } = await registerAndLogin(app)
   t.equal((await getPrivate(app, token)).statusCode, 200)

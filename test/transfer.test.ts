@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
@@ -159,6 +160,7 @@ t.test('latchkey export to a reader that is slow → waits for it', async (t) =>
 
 t.test('latchkey migrate → the tables are made, once; --check only looks', async (t) => {
   const path = folder(t)
+  writeFileSync(join(path, 'latchkey.db'), '')
   const migrate = async (...args: string[]) => {
     const printed: string[] = []
     await run(['migrate', ...args], terminal(printed, { env: here(path) }))

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from '../config.ts'
 import { createPasswords } from '../passwords.ts'
-import { type Service, type Terminal, UsageError, withService } from './terminal.ts'
+import { type Manner, type Service, type Terminal, UsageError, withService } from './terminal.ts'
 
 export interface PasswordService extends Service {
   hash: (password: string) => Promise<string>
@@ -9,11 +9,11 @@ export interface PasswordService extends Service {
 }
 
 /** Works on the database of the service, and can hash passwords. */
-export async function withPasswords (terminal: Terminal, work: (service: PasswordService) => Promise<void>) {
+export async function withPasswords (terminal: Terminal, work: (service: PasswordService) => Promise<void>, manner: Pick<Manner, 'fills'> = {}) {
   const settings = loadConfig(terminal.env)
   const { hash, close } = createPasswords(settings)
   try {
-    await withService(terminal, (service) => work({ ...service, hash, settings }), settings)
+    await withService(terminal, (service) => work({ ...service, hash, settings }), { settings, ...manner })
   } finally {
     await close()
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
 import { createClock } from '../clock.ts'
 import { type Config, loadConfig } from '../config.ts'
@@ -38,8 +39,22 @@ export interface Service {
   now: () => number
 }
 
+export interface Manner {
+  /** Those that were read already. */
+  settings?: Config
+  /** Whether it fills a database, and so may make the file. */
+  fills?: boolean
+}
+
+/** @throws Refused where there is no file: it would be made, and its emptiness be taken for the truth. */
+export function expectDatabase ({ database }: Config) {
+  if ('url' in database || existsSync(database.path)) return
+  throw new Refused(`there is no database at ${database.path}: DATABASE_URL names it, and the service makes it when it first starts`)
+}
+
 /** Works on the database of the service, which may run meanwhile. */
-export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>, settings: Config = loadConfig(terminal.env)) {
+export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>, { settings = loadConfig(terminal.env), fills = false }: Manner = {}) {
+  if (!fills) expectDatabase(settings)
   const { store, serverTime, close } = await openDatabase(settings)
   const { now, adjust } = createClock(terminal.now ?? Date.now, terminal.now ? undefined : serverTime)
   try {
@@ -50,10 +65,10 @@ export async function withService (terminal: Terminal, work: (service: Service) 
   }
 }
 
-export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & Service) => Promise<void>) {
+export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & Service) => Promise<void>, manner: Pick<Manner, 'fills'> = {}) {
   const settings = loadConfig(terminal.env)
-  const secrets = loadSecrets(settings)
-  await withService(terminal, (service) => work({ ...service, secrets, settings }), settings)
+  // Not before it is known that there is a database: the secret may be a file beside it, and is made.
+  await withService(terminal, (service) => work({ ...service, secrets: loadSecrets(settings), settings }), { settings, ...manner })
 }
 
 /** Records what an operator did; it came from no address. */

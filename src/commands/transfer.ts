@@ -30,7 +30,7 @@ export function addTransferCommands (program: Command, terminal: Terminal) {
       await record(service, 'data_imported', { details: { added, known, refused: refused.length } })
       print(`${added} added, ${known} there already, ${refused.length} refused`, { added, known, refused })
       if (refused.length > 0) throw new Refused(`refused, for another account has the name or there is no such user: ${shown(refused)}`)
-    }))
+    }, { fills: true }))
 }
 
 /** Readline reads as soon as it is made, and what nobody takes is lost: so it is made by whoever takes the first line. */

@@ -45,7 +45,7 @@ export function addUserImportCommand (users: Command, program: Command, terminal
       } finally {
         close()
       }
-    }))
+    }, { fills: true }))
 }
 
 function read (file: string, terminal: Terminal, { from, model, claims }: Options) {

@@ -50,7 +50,7 @@ async function createUser (program: Command, terminal: Terminal, { name, email, 
     if (await store.insertUser(user) === undefined) throw new Refused('another account has the username or the e-mail address')
     await record(service, 'user_created', { userId: user.id })
     done(`${user.username} is created, with the id ${user.id}`, shownUser(user))
-  })
+  }, { fills: true })
 }
 
 async function * shownUsers (store: Store) {

@@ -8,6 +8,7 @@ import { ask } from '../fixtures/process.ts'
 import { runProgram } from '../fixtures/program.ts'
 
 const env = { DATABASE_URL: `file:${join(folder(t), 'latchkey.db')}` }
+await runProgram(['migrate'], { env })
 
 t.test('it prints and ends with 0', async (t) => {
   const { code, out, err } = await runProgram(['keys', 'rotate'], { env, counted: true })
