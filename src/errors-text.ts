@@ -17,7 +17,7 @@ Every error is \`application/problem+json\` ([RFC 9457](https://www.rfc-editor.o
   "detail": "The request is not as this operation expects it; \`errors\` lists each field at fault.",
   "code": "invalid_request",
   "request_id": "c1f11bd0-16a5-4d48-bc60-6cae8b85c8a8",
-  "errors": [{ "pointer": "/password", "code": "too_short", "detail": "This field is too short." }]
+  "errors": [{ "pointer": "/password", "code": "too_short", "detail": "This field is too short: 8 characters at least." }]
 }
 \`\`\`
 

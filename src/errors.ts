@@ -47,8 +47,16 @@ export interface FieldError {
   detail: string
 }
 
-export function fieldError (pointer: string, code: FieldCode): FieldError {
-  return { pointer, code, detail: fieldCatalogue[code] }
+/** How many characters a text needs, and how many it may have; what is not said here, nobody is told. */
+export type Limits = Partial<Record<FieldCode, number>>
+
+export function fieldError (pointer: string, code: FieldCode, limit?: number): FieldError {
+  return { pointer, code, detail: fieldDetail(code, limit) }
+}
+
+export function fieldDetail (code: FieldCode, limit: number | undefined): string {
+  const detail = fieldCatalogue[code]
+  return limit === undefined ? detail : detail.replace(/\.$/, `: ${limit} characters at ${code === 'too_short' ? 'least' : 'most'}.`)
 }
 
 // Literal lists are typed by their keys; Object.keys forgets them.

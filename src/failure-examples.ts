@@ -10,6 +10,7 @@ const REQUEST_ID = '73dbad0c-3695-4d19-922e-03135e0de628'
 
 /** Bodies are closed, so any operation that has one can answer this. */
 export const invalidFields = problem('invalid_request', REQUEST_ID, [fieldError('/remember_me', 'unknown_field')])
+export const tooShort = fieldError('/password', 'too_short', 8)
 export const invalidCredentials = problem('invalid_credentials', REQUEST_ID)
 
 /** Every problem as it is sent, by its name in the contract: the code, but for one that has `errors`. */

@@ -16,17 +16,17 @@ const MOST = 50
 export function fieldErrors (found: Fault[]): FieldError[] {
   const byPointer = new Map<string, FieldError>()
   for (const error of found) {
-    const { pointer, code } = fieldAtFault(error)
-    if (!byPointer.has(pointer)) byPointer.set(pointer, fieldError(pointer, code))
+    const { pointer, code, limit } = fieldAtFault(error)
+    if (!byPointer.has(pointer)) byPointer.set(pointer, fieldError(pointer, code, limit))
   }
   return [...byPointer.values()].slice(0, MOST)
 }
 
-function fieldAtFault ({ keyword, instancePath, params }: Fault): { pointer: string, code: FieldCode } {
+function fieldAtFault ({ keyword, instancePath, params }: Fault): { pointer: string, code: FieldCode, limit?: number | undefined } {
   if (keyword === 'required') return { pointer: `${instancePath}/${escape(params['missingProperty'])}`, code: 'required' }
   if (keyword === 'additionalProperties') return { pointer: `${instancePath}/${escape(params['additionalProperty'])}`, code: 'unknown_field' }
-  // Our own keyword puts a code of the catalogue there (`src/policy-keyword.ts`).
-  if (keyword === 'x-policy') return { pointer: instancePath, code: params['code'] as FieldCode }
+  // Our own keyword puts a code of the catalogue there, and its limit (`src/policy-keyword.ts`).
+  if (keyword === 'x-policy') return { pointer: instancePath, code: params['code'] as FieldCode, limit: params['limit'] as number | undefined }
   return { pointer: instancePath, code: codesByKeyword[keyword] ?? 'format' }
 }
 

@@ -4,6 +4,7 @@ import { canonical } from './identity.ts'
 export type PasswordFault = 'too_short' | 'too_long' | 'format' | 'common_password' | 'resembles_user'
 
 const LONGEST = 1024
+export const passwordLimits = (least: number) => ({ too_short: least, too_long: LONGEST })
 
 let common: ReadonlySet<string> | undefined
 

@@ -1,7 +1,7 @@
 import type { Ajv, SchemaValidateFunction } from 'ajv'
-import type { FieldCode } from './errors.ts'
-import { emailFault, usernameFault } from './identity.ts'
-import { passwordFault, resemblesUser } from './password-policy.ts'
+import type { FieldCode, Limits } from './errors.ts'
+import { emailFault, usernameFault, usernameLimits } from './identity.ts'
+import { passwordFault, passwordLimits, resemblesUser } from './password-policy.ts'
 
 type Body = Record<string, unknown> | undefined
 
@@ -17,10 +17,12 @@ export function policyKeyword (passwordMinLength: number) {
       (resemblesUser(value, { username: text(body?.['username']) ?? '', email: text(body?.['email']) }) ? 'resembles_user' : undefined)
   }
 
+  const limits: Record<string, Limits> = { username: usernameLimits, 'new-password': passwordLimits(passwordMinLength) }
+
   const validate: SchemaValidateFunction = (policy: string, value: string, _schema, context) => {
     const code = rules[policy]?.(value, context?.parentData)
     // Ajv's contract for a keyword with errors of its own: they are left on the function.
-    validate.errors = code === undefined ? [] : [{ keyword: 'x-policy', params: { code } }]
+    validate.errors = code === undefined ? [] : [{ keyword: 'x-policy', params: { code, limit: limits[policy]?.[code] } }]
     return code === undefined
   }
 

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { keyPairAlgorithms } from './algorithms.ts'
-import { codes, fieldCodes, fieldError } from './errors.ts'
-import { invalidCredentials, invalidFields } from './failure-examples.ts'
+import { codes, fieldCodes } from './errors.ts'
+import { invalidCredentials, invalidFields, tooShort } from './failure-examples.ts'
 import * as example from './schema-examples.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
@@ -128,8 +128,8 @@ const FieldError = Type.Object({
   // The name of an unknown field is in it, and each of its characters may be written as two.
   pointer: Type.String({ format: 'json-pointer', maxLength: 2 * LONGEST, description: 'JSON Pointer into the body; empty for the whole of it.', examples: ['/password'] }),
   code: enumOf(fieldCodes, 'What is wrong with it.'),
-  detail: Type.String({ pattern: SENTENCE, maxLength: 256, examples: ['This field is too short.'] })
-}, { $id: 'FieldError', additionalProperties: false, examples: [fieldError('/password', 'too_short')] })
+  detail: Type.String({ pattern: SENTENCE, maxLength: 256, examples: [tooShort.detail] })
+}, { $id: 'FieldError', additionalProperties: false, examples: [tooShort] })
 
 export const Problem = Type.Object({
   type: Type.Literal('about:blank'),

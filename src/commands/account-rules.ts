@@ -1,14 +1,14 @@
 import { parseClaims } from '../claims.ts'
 import type { Config } from '../config.ts'
-import { type FieldCode, fieldCatalogue } from '../errors.ts'
-import { emailFault, usernameFault } from '../identity.ts'
-import { type Owner, passwordFault, resemblesUser } from '../password-policy.ts'
+import { type FieldCode, fieldDetail, type Limits } from '../errors.ts'
+import { emailFault, usernameFault, usernameLimits } from '../identity.ts'
+import { type Owner, passwordFault, passwordLimits, resemblesUser } from '../password-policy.ts'
 import { Refused, UsageError } from './terminal.ts'
 
 /** @throws Refused for names that the service would refuse at a registration. */
 export function checkNames ({ username, email }: { username: string, email: string | undefined }) {
   if (email !== undefined) checkEmail(email)
-  refuse('username', usernameFault(username, email))
+  refuse('username', usernameFault(username, email), usernameLimits)
 }
 
 /** @throws Refused */
@@ -18,11 +18,12 @@ export function checkEmail (email: string) {
 
 /** @throws Refused for a password that the service would refuse. */
 export function checkPassword (password: string, owner: Owner, { passwordMinLength }: Pick<Config, 'passwordMinLength'>) {
-  refuse('password', passwordFault(password, passwordMinLength) ?? (resemblesUser(password, owner) ? 'resembles_user' : undefined))
+  const fault = passwordFault(password, passwordMinLength) ?? (resemblesUser(password, owner) ? 'resembles_user' : undefined)
+  refuse('password', fault, passwordLimits(passwordMinLength))
 }
 
-function refuse (field: string, fault: FieldCode | undefined) {
-  if (fault !== undefined) throw new Refused(`${field}: ${fieldCatalogue[fault]} (${fault})`)
+function refuse (field: string, fault: FieldCode | undefined, limits: Limits = {}) {
+  if (fault !== undefined) throw new Refused(`${field}: ${fieldDetail(fault, limits[fault])} (${fault})`)
 }
 
 /** @throws UsageError */

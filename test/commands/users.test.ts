@@ -71,8 +71,8 @@ t.test('users create, users set-password with a password that the service would 
   const { app, path, sending } = await serviceAndCommands(t)
   await register(app, 'ada-lovelace', { email: 'countess@example.com' })
   const cases: [string | Buffer, string][] = [
-    ['short', 'password: This field is too short. (too_short)'],
-    ['x'.repeat(1_025), 'password: This field is too long. (too_long)'],
+    ['short', 'password: This field is too short: 8 characters at least. (too_short)'],
+    ['x'.repeat(1_025), 'password: This field is too long: 1024 characters at most. (too_long)'],
     ['password1', 'password: This password is among the most used ones. (common_password)'],
     ['ADA-lovelace', 'password: The password is the user\'s own name or address. (resembles_user)'],
     ['countess@example.com', 'password: The password is the user\'s own name or address. (resembles_user)'],

@@ -141,6 +141,12 @@ for (const [name, body, errors] of fields) {
   })
 }
 
+t.test('POST /register, too long → 400, and what the most is', async (t) => {
+  const [name, password] = (await post(shared, '/register', { username: 'a'.repeat(151), password: 'a'.repeat(1_025) })).json().errors
+  t.equal(name.detail, 'This field is too long: 150 characters at most.')
+  t.equal(password.detail, 'This field is too long: 1024 characters at most.')
+})
+
 t.test('POST /register never echoes what was sent → 400, 409', async (t) => {
   await register(shared, 'sentinel-name', { email: 'sentinel@example.org' })
   for (const body of [
@@ -223,7 +229,9 @@ t.test('POST /register: a password is measured in code points after NFC → 201,
 
 t.test('POST /register with LATCHKEY_PASSWORD_MIN_LENGTH → 400 below it, 201 at it', async (t) => {
   const app = await build(t, { env: { LATCHKEY_PASSWORD_MIN_LENGTH: '15' } })
-  isInvalid(t, await post(app, '/register', { username: 'ada', password: '😀'.repeat(14) }), { '/password': 'too_short' })
+  const refused = await post(app, '/register', { username: 'ada', password: '😀'.repeat(14) })
+  isInvalid(t, refused, { '/password': 'too_short' })
+  t.equal(refused.json().errors[0].detail, 'This field is too short: 15 characters at least.')
   t.equal((await post(app, '/register', { username: 'ada', password: '😀'.repeat(15) })).statusCode, 201)
 })
 
