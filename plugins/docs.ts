@@ -1,4 +1,4 @@
-import swagger from '@fastify/swagger'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -6,6 +6,7 @@ import { isHttps } from '../src/config.ts'
 import { completeContract } from '../src/contract.ts'
 import type { Code } from '../src/errors.ts'
 import { problemExamples } from '../src/failure-examples.ts'
+import { icon, logo } from '../src/logo.ts'
 import { problemResponses } from '../src/responses.ts'
 import { components } from '../src/schemas.ts'
 import { faultExamples } from '../src/simple-jwt-examples.ts'
@@ -45,6 +46,12 @@ const policy = {
   'frame-ancestors': "'none'"
 }
 
+const SVG = 'image/svg+xml'
+const looks = {
+  logo: { type: SVG, content: Buffer.from(logo) },
+  theme: { title: 'Latchkey', favicon: [{ filename: 'icon.svg', rel: 'icon', sizes: 'any', type: SVG, content: Buffer.from(icon) }] }
+}
+
 interface Options {
   show: boolean
   simpleJwt: boolean
@@ -54,7 +61,27 @@ interface Options {
 /** The contract, made from the routes' schemas, and Swagger UI at /docs unless it is switched off. Register it before the routes. */
 async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Options) {
   for (const schema of simpleJwt ? [...components, ...simpleJwtComponents] : components) app.addSchema(schema)
-  await app.register(swagger, {
+  await app.register(swagger, contract(simpleJwt))
+  if (!show) return
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    ...looks,
+    staticCSP: policy,
+    uiHooks: isHttps(publicUrl) ? { onRequest: isolate } : {},
+    // The badge of the online validator would send the contract elsewhere.
+    uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
+  })
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())))
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) => {
+    // Not at the start, which it would make longer for what few ask for.
+    const { contractYaml } = await import('../src/contract-yaml.ts')
+    return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
+  })
+}
+
+function contract (simpleJwt: boolean): FastifyDynamicSwaggerOptions {
+  return {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Latchkey', version: version(), description, license: { name: 'MIT', identifier: 'MIT' } },
@@ -75,22 +102,7 @@ async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Optio
     transformObject: (document) => completeContract((document as Extract<typeof document, { openapiObject: object }>).openapiObject, { ...problemExamples, ...faultExamples }),
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json['$id']) }
-  })
-  if (!show) return
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP: policy,
-    uiHooks: isHttps(publicUrl) ? { onRequest: isolate } : {},
-    // The badge of the online validator would send the contract elsewhere.
-    uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
-  })
-  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())))
-  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) => {
-    // Not at the start, which it would make longer for what few ask for.
-    const { contractYaml } = await import('../src/contract-yaml.ts')
-    return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
-  })
+  }
 }
 
 /**

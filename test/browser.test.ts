@@ -34,6 +34,10 @@ async function walkThrough (t: Test, host: string, env: NodeJS.ProcessEnv = {}) 
   const origin = `http://${host}:${new URL(app.listeningOrigin).port}`
   const { page, complaints, elsewhere } = await openPage(t, origin)
   await page.goto(`${origin}/docs`)
+  t.equal(await page.title(), 'Latchkey')
+  await page.locator('.topbar img').waitFor()
+  // An image that cannot be decoded is rejected.
+  t.equal(await page.evaluate("(async (image) => { await image.decode(); return image.naturalWidth })(document.querySelector('.topbar img'))"), 160)
 
   t.equal((await tryOut(page, 'Account-register')).status, 201, 'the suggested account is made')
   const login = await tryOut(page, 'Tokens-login', { username: 'ada', password: 'correct horse battery staple' })
