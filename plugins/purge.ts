@@ -16,7 +16,7 @@ interface Options {
   auditRetention: number
 }
 
-/** Deletes what nobody needs any more: at the start, and every ten minutes. */
+/** Deletes what nobody needs any more: after the start, and every ten minutes. */
 async function purge (app: FastifyInstance, { auditRetention }: Options) {
   const { now, db: { store } } = app
   const batches = [
@@ -26,14 +26,15 @@ async function purge (app: FastifyInstance, { auditRetention }: Options) {
   ]
 
   const purgeAll = async () => {
-    for (const batch of batches) while (await batch() === PURGED_AT_ONCE);
+    for (const batch of batches) while (!app.isClosing() && await batch() === PURGED_AT_ONCE);
   }
   app.decorate('purge', purgeAll)
   const failed = (error: unknown) => app.log.error({ err: error }, 'expired rows could not be purged')
   const stop = every(EVERY, purgeAll, failed)
-  // A disk that is full must not make the start a failure: what needs no write goes on.
-  app.addHook('onReady', () => purgeAll().catch(failed))
-  app.addHook('onClose', stop)
+  let first: Promise<void> | undefined
+  // Not waited for: after a long pause it takes its time. Nor does a disk that is full make the start a failure: what needs no write goes on.
+  app.addHook('onReady', async () => { first = purgeAll().catch(failed) })
+  app.addHook('onClose', async () => { await Promise.all([first, stop()]) })
 }
 
-export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['clock'] })
+export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['clock', 'closing'] })

@@ -117,6 +117,8 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
     keepAliveTimeout: KEEP_ALIVE,
     // No maxRequestsPerSocket: each request is counted by itself, and Node would answer 503 to those beyond, whoever the proxy sends them for.
     // No handlerTimeout: its 503 would not undo what goes on behind it; what handlers wait for has a limit of its own.
+    // What a start waits for has limits of its own; a migration of a large table, or another process that makes it, takes its time.
+    pluginTimeout: 0,
     bodyLimit: BODY_LIMIT,
     routerOptions: { ignoreTrailingSlash: true },
     // Node's own refusal has no body; `plugins/errors.ts` answers.
