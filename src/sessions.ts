@@ -49,7 +49,7 @@ export function createSessions (dependencies: Dependencies) {
       userAgent: client.userAgent.slice(0, USER_AGENT_KEPT)
     }
     // Asked for together, they are committed together.
-    const [opened] = await Promise.all([store.openSession(session), store.recordLogin(user.id, time)])
+    const [opened] = await Promise.all([store.openSession(session), store.recordLogin(user, time)])
     const tokens = opened ? tokensFor({ ...session, claims: user.claims, externalId: user.externalId }) : undefined
     return tokens && { sessionId: session.id, tokens }
   }

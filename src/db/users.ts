@@ -27,7 +27,7 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
   const list = read('list_users',
     db.select().from(users).where(gt(users.id, p('after'))).orderBy(asc(users.id)).limit(p('most')))
   const loggedIn = write('user_logged_in',
-    db.update(users).set({ lastLoginAt: set('now') }).where(eq(users.id, p('id'))).returning({ id: users.id }))
+    db.update(users).set({ lastLoginAt: set('now') }).where(and(active, eq(users.sessionEpoch, p('epoch')))).returning({ id: users.id }))
   const rehash = write('rehash_password',
     db.update(users).set({ passwordHash: set('hash') })
       .where(and(eq(users.id, p('id')), eq(users.passwordHash, p('old')))).returning({ id: users.id }))
@@ -77,7 +77,8 @@ export function userQueries ({ db, read, write }: Dialect, { users }: Tables) {
     findUserByExternalId: async (key: string) => one(await byExternalId({ key })),
     /** A page of all users, in the order of their ids. */
     listUsers: (after: string, most: number) => list({ after, most }),
-    recordLogin: async (id: string, now: number) => { await loggedIn({ id, now }) },
+    /** Under the same conditions as a session is opened: a login that is refused was none. */
+    recordLogin: async ({ id, sessionEpoch: epoch }: Pick<User, 'id' | 'sessionEpoch'>, now: number) => { await loggedIn({ id, epoch, now }) },
     /** Replaces a hash of an old scheme or cost, unless it has changed meanwhile; ends no session. */
     upgradeHash: async (id: string, old: string, hash: string) => some(await rehash({ id, old, hash })),
     /** Ends every session but `session`. False when the user was disabled, or `epoch` is no longer theirs. */

@@ -81,11 +81,20 @@ t.test('listUsers gives page after page, in the order of the ids', async (t) => 
   t.strictSame(pages, [['a', 'b'], ['c', 'd'], ['e']])
 })
 
-t.test('recordLogin keeps the time, and no more', async (t) => {
+t.test('recordLogin keeps the time, and no more; not when the user was disabled, or their sessions were ended, since they were read', async (t) => {
   const user = await insert('visitor')
-  t.equal(await store.recordLogin(user.id, START + 5), undefined)
+  await store.recordLogin(user, START + 5)
   t.strictSame(await changes(user), { lastLoginAt: START + 5 })
-  await store.recordLogin('nobody', START)
+  await store.recordLogin({ ...user, id: 'nobody' }, START)
+  for (const [name, end] of Object.entries({ 'ended since': store.endSessionsOfUser, 'disabled since': (id: string) => store.disableUser(id, START) })) {
+    const before = await insert(name)
+    await end(before.id)
+    await store.recordLogin(before, START + 5)
+    t.equal((await store.findUser(before.id))?.lastLoginAt, null)
+  }
+  const disabled = await insert('long disabled', { disabledAt: START })
+  await store.recordLogin(disabled, START + 5)
+  t.strictSame(await changes(disabled), {})
 })
 
 t.test('upgradeHash replaces the hash that was read; one that has changed since stays', async (t) => {

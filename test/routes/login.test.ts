@@ -115,6 +115,13 @@ t.test('POST /login sets last_login_at; one that fails does not → 200, 401', a
   t.strictSame(response.json(), { ...user, last_login_at: at })
 })
 
+t.test('POST /login of a disabled user with the right password → 401, and last_login_at is what it was', async (t) => {
+  const { id } = await register(shared, 'barred')
+  await shared.db.store.disableUser(id, clock.now())
+  isProblem(t, await post(shared, '/login', { username: 'barred', password: PASSWORD }), 'invalid_credentials')
+  t.equal((await shared.db.store.findUser(id))?.lastLoginAt, null)
+})
+
 t.test('POST /login notes the address and 64 characters of the user agent, and believes no proxy → 200', async (t) => {
   await register(shared, 'noted')
   const agent = `${'x'.repeat(64)}tail`
