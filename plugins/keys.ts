@@ -24,7 +24,11 @@ async function keys (app: FastifyInstance, { config, secrets }: Options) {
   const ring = await openKeyRing({ store: app.db.store, secrets, settings: config, now: app.now })
   app.decorate('keys', ring)
 
-  const stop = every(RELOAD_EVERY, ring.reload, (error) => app.log.error({ err: error }, 'the signing keys could not be read'))
+  const reload = async () => {
+    const kids = await ring.reload()
+    if (kids.length > 0) app.log.warn({ kids }, 'signing keys of the database cannot be read here: they are under a secret that is not configured, or were altered')
+  }
+  const stop = every(RELOAD_EVERY, reload, (error) => app.log.error({ err: error }, 'the signing keys could not be read'))
   app.addHook('onClose', stop)
 }
 

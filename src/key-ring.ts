@@ -38,23 +38,28 @@ export async function openKeyRing ({ store, secrets, settings, now }: Dependenci
   let keys: Key[] = []
   let byHeader = new Map<string, Key>()
   let reloadedAt = -Infinity
-  let reloading: Promise<void> | undefined
+  let reloading: Promise<string[]> | undefined
 
-  /** Reads the keys again; who asks meanwhile waits for the same answer. */
-  async function reload () {
+  /**
+   * Reads the keys again; who asks meanwhile waits for the same answer.
+   * @returns the ids of those that cannot be read: one that another process has put under a secret of its own,
+   * or that was altered, must not hide the rest, revocations above all.
+   */
+  async function reload (): Promise<string[]> {
     reloading ??= read().finally(() => { reloading = undefined })
-    await reloading
+    return await reloading
   }
 
-  async function read () {
+  async function read (): Promise<string[]> {
     const starting = reloadedAt === -Infinity
     reloadedAt = now()
     const known = new Map(keys.map((key) => [key.kid, key]))
     const rows = (await store.listSigningKeys()).filter((row) => row.revokedAt === null)
-    // At the start each has to open. Later, one that another process has put under a secret of its own must not hide the rest: revocations above all.
-    const readable = rows.filter((row) => starting || known.has(row.kid) || secrets.all.has(row.keyId))
-    keys = readable.map((row) => known.get(row.kid) ?? load(row, secrets, settings))
+    // At the start each has to open.
+    const open = starting ? load : loadable
+    keys = rows.flatMap((row) => known.get(row.kid) ?? open(row, secrets, settings) ?? [])
     byHeader = new Map(keys.map((key) => [key.header, key]))
+    return rows.map(({ kid }) => kid).filter((kid) => !keys.some((key) => key.kid === kid))
   }
 
   /** @returns the key that verifies and whose tokens all begin with `header`; an unknown one is looked for, at most once in 5 s. */
@@ -67,7 +72,8 @@ export async function openKeyRing ({ store, secrets, settings, now }: Dependenci
   }
 
   const published = () => publishedAt(keys, now(), settings)
-  const signer = (): TokenKey | undefined => sharedSigner ?? signerAt(keys, now())
+  // A clock that was set back may be before all of them: then the first signs.
+  const signer = (): TokenKey | undefined => sharedSigner ?? signerAt(keys, now()) ?? keys[0]
 
   await reload()
   return { reload, find, published, signer }
@@ -90,10 +96,23 @@ async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencie
   if (newest !== undefined && newest.alg !== algorithm) await insert(now() + ANNOUNCEMENT)
 }
 
-/** A stored key made ready. */
+/** Undefined when it cannot be read here. */
+function loadable (...key: Parameters<typeof load>): Key | undefined {
+  try {
+    return load(...key)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * A stored key made ready.
+ * @throws ConfigError when its secret is not configured, or it was altered.
+ */
 function load (row: SigningKey, secrets: Secrets, settings: Settings) {
   const { kid, publicJwk, activeFrom, revokedAt } = row
+  const verifyWith = publicPem(row)
   const alg = algorithmOf(row)
-  const ready = makeReady({ kid, alg, signWith: privatePem(unwrap(row, secretOf(row, secrets))), verifyWith: publicPem(row) }, settings)
+  const ready = makeReady({ kid, alg, signWith: privatePem(unwrap(row, secretOf(row, secrets))), verifyWith }, settings)
   return { ...ready, activeFrom, revokedAt, jwk: { ...JSON.parse(publicJwk), kid, alg, use: 'sig' } }
 }

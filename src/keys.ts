@@ -59,12 +59,17 @@ export function secretOf (key: SigningKey, secrets: Secrets): SecretKeys {
     'add that one to LATCHKEY_SECRET_FALLBACKS, or restore the secret file that belongs to this database')
 }
 
-/** @throws when `secret` did not encrypt it, or it was altered. */
+/** @throws ConfigError when it is not what `secret` encrypted. */
 export function unwrap (key: SigningKey, secret: SecretKeys): Buffer {
   const bytes = Buffer.from(key.encryptedKey, 'base64url')
-  const decipher = createDecipheriv('aes-256-gcm', secret.wrapping, bytes.subarray(0, 12), { authTagLength: 16 })
-    .setAAD(Buffer.from(key.kid)).setAuthTag(bytes.subarray(-16))
-  return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', secret.wrapping, bytes.subarray(0, 12), { authTagLength: 16 })
+      .setAAD(Buffer.from(key.kid)).setAuthTag(bytes.subarray(-16))
+    return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
+  } catch {
+    // Node has an error for each way in which it may be damaged; what to do is the same.
+    throw altered(key)
+  }
 }
 
 /** The same key encrypted under another secret. */
@@ -73,13 +78,18 @@ export function rewrap (key: SigningKey, from: SecretKeys, to: SecretKeys): Pick
 }
 
 /**
- * The algorithm of a stored key.
- * @throws ConfigError unless it is of a key pair: what is published must never be taken for a shared secret.
+ * The algorithm of a stored key whose public half is known to be whole (`publicPem`).
+ * @throws ConfigError unless it is of key pairs, for what is published must never be taken for a shared secret, and of pairs like this one.
  */
 export function algorithmOf (key: SigningKey): KeyPairAlgorithm {
   const found = keyPairAlgorithms.find((one) => one === key.alg)
-  if (found === undefined) throw altered(key)
+  if (found === undefined || curveOf(found) !== JSON.parse(key.publicJwk).crv) throw altered(key)
   return found
+}
+
+/** `crv` of a JWK; RSA has none. */
+function curveOf (alg: KeyPairAlgorithm): string | undefined {
+  return alg === 'EdDSA' ? 'Ed25519' : curves[alg]
 }
 
 function altered ({ kid }: SigningKey): ConfigError {

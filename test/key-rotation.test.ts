@@ -4,7 +4,7 @@ import { ANNOUNCEMENT } from '../src/key-life.ts'
 import { listKeys, revokeKey, rotateKey } from '../src/key-rotation.ts'
 import { createSigningKey } from '../src/keys.ts'
 import { build, fakeClock, folder, getPrivate, login, refresh, registerAndLogin, settings } from './fixtures/app.ts'
-import { isProblem } from './fixtures/accounts.ts'
+import { isProblem, sql } from './fixtures/accounts.ts'
 import { dataIn } from './fixtures/database.ts'
 import { forge, secretsOf, stealKey } from './fixtures/forge.ts'
 import { select } from './fixtures/refresh.ts'
@@ -86,6 +86,19 @@ t.test('GET /private where another process has put a key under a secret that is 
   isProblem(t, await getPrivate(app, token), 'invalid_token')
   const { access_token: fresh } = await login(app)
   t.equal((await getPrivate(app, fresh)).statusCode, 200)
+})
+
+t.test('GET /private where a key was altered since the start → 401 for unknown headers, and what became of the others is seen', async (t) => {
+  const { app, path, clock, operator, kid, access_token: token } = await service(t)
+  const { kid: next } = await rotateKey(operator, { immediately: true }) ?? {}
+  const { kid: bad } = await rotateKey({ ...operator, now: () => clock.now() + 1 }, { immediately: true }) ?? {}
+  sql(path, "UPDATE signing_keys SET encrypted_key = 'AAAA' WHERE kid = ?", bad)
+  clock.advance(5_000)
+  isProblem(t, await getPrivate(app, 'AAAA.AAAA.AAAA'), 'invalid_token')
+  t.equal(app.keys.signer()?.kid, next)
+  t.ok(await app.db.store.revokeSigningKey(kid, clock.now()))
+  t.strictSame(await app.keys.reload(), [bad])
+  isProblem(t, await getPrivate(app, token), 'invalid_token')
 })
 
 t.test('the part that each key plays: coming, signing, retiring, retired, revoked', async (t) => {

@@ -97,11 +97,12 @@ t.test('a start on a key that was altered, or put in another\'s place → no sta
   await app.close()
   const keys = select(path, 'SELECT kid, encrypted_key FROM signing_keys ORDER BY active_from')
   const [first, second] = keys.map((row) => String(row['encrypted_key']))
+  const wasAltered = `DATABASE_URL: signing key ${kid} was altered; restore a backup, or revoke it with latchkey keys revoke`
   const put = (encryptedKey = '') => sql(path, 'UPDATE signing_keys SET encrypted_key = ? WHERE kid = ?', encryptedKey, kid)
   const altered = (second?.startsWith('A') ? 'B' : 'A') + second?.slice(1)
   for (const bad of [first, '', altered, second?.slice(0, -4)]) {
     put(bad)
-    await t.rejects(build(t, { path }), String(bad).slice(0, 8))
+    await t.rejects(build(t, { path }), { name: 'ConfigError', message: wasAltered }, String(bad).slice(0, 8))
   }
   put(second)
 
@@ -111,7 +112,7 @@ t.test('a start on a key that was altered, or put in another\'s place → no sta
     const write = (value: unknown) => sql(path, `UPDATE signing_keys SET ${column} = ? WHERE kid = ?`, value, kid)
     for (const bad of values) {
       write(bad)
-      await t.rejects(build(t, { path }), `${column} ${bad}`)
+      await t.rejects(build(t, { path }), { name: 'ConfigError', message: wasAltered }, `${column} ${bad}`)
     }
     write(good?.['value'])
   }
@@ -180,6 +181,20 @@ t.test('POST /login after keys were rotated before the first start → 200, with
   const { access_token: token } = await registerAndLogin(app)
   t.equal((await getPrivate(app, token)).statusCode, 200)
   t.equal(app.keys.published().length, 2)
+})
+
+t.test('POST /login where the clock was set back before the only key → 200, signed by that one', async (t) => {
+  const { app, clock, other } = await service(t)
+  await register(app)
+  clock.advance(60_000)
+  const { kid } = await rotateKey(other, { immediately: true }) ?? {}
+  await app.db.store.revokeSigningKey(String(app.keys.signer()?.kid), clock.now())
+  await app.keys.reload()
+  clock.advance(-60_000)
+  const { access_token: token } = await login(app)
+  t.equal(kidOf(token), kid)
+  t.equal((await getPrivate(app, token)).statusCode, 200)
+  t.equal((await app.inject('/readyz')).statusCode, 200)
 })
 
 t.test('POST /login after a start on revoked keys alone → 200, with a new key', async (t) => {

@@ -33,3 +33,17 @@ t.test('keys that another process rotates and revokes are read every 30 s; when 
   t.ok(await login(app))
   t.equal(lines.length, 1)
 })
+
+t.test('a key that was altered since the start → a warning that names it, every 30 s', async (t) => {
+  const runInterval = captureIntervals(t)
+  const path = folder(t)
+  const app = await build(t, { path, env: { LOG_LEVEL: 'warn' } })
+  const { kid } = await rotateKey({ store: app.db.store, secrets: secretsOf(path), settings: settings(path), now: Date.now }, { immediately: true }) ?? {}
+  sql(path, "UPDATE signing_keys SET encrypted_key = 'AAAA' WHERE kid = ?", kid)
+  const lines = captureLog(t, app)
+  for (const count of [1, 2]) {
+    runInterval(RELOAD_EVERY)
+    await eventually(async () => lines.length === count)
+  }
+  t.match(lines, Array(2).fill({ level: 40, kids: [kid], msg: /^signing keys of the database cannot be read here/ }))
+})
