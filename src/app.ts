@@ -37,6 +37,7 @@ import { sessions } from '../routes/sessions.ts'
 import { simpleJwt } from '../routes/simple-jwt.ts'
 import { answerRouterError, createClientErrorAnswer } from './early-errors.ts'
 import type { Config } from './config.ts'
+import { expectSecret } from './missing-secret.ts'
 import { policyKeyword } from './policy-keyword.ts'
 import { RequestLog } from './request-log.ts'
 import { loadSecrets } from './secrets.ts'
@@ -59,6 +60,7 @@ export interface Surroundings {
 /** The composition root: every plugin and route, in the order in which they build on each other. */
 export async function build (config: Config, { now, random }: Surroundings = { random: Math.random }): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(config))
+  await expectSecret(config)
   const secrets = loadSecrets(config)
 
   await app.register(metrics, { address: config.metrics })

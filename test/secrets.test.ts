@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import fs, { existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
 import { fingerprint, loadSecrets, type SecretKeys } from '../src/secrets.ts'
-import { build, folder, getPrivate, login, refresh, registerAndLogin, settings } from './fixtures/app.ts'
+import { build, folder, getPrivate, login, PASSWORD, refresh, registerAndLogin, settings } from './fixtures/app.ts'
 import { isProblem } from './fixtures/accounts.ts'
 import { decode, forge, hmac, secretsOf } from './fixtures/forge.ts'
 import { rowOf, select } from './fixtures/refresh.ts'
@@ -95,7 +96,10 @@ t.test('a wrong or a lost secret → no start, one line that says what to do, an
   ]
   for (const env of wrong) await t.rejects(build(t, { path, env }), { name: 'ConfigError', message })
   rmSync(file)
-  await t.rejects(build(t, { path }), { name: 'ConfigError', message })
+  const missing = { name: 'ConfigError', message: `${file} is missing, and the database beside it is of no use without it; restore it from your backup, or set LATCHKEY_SECRET to what it says` }
+  await t.rejects(build(t, { path }), missing)
+  for (const command of ['export', 'import', 'keys rotate', 'keys list']) await t.rejects(run(command.split(' '), terminal([], { env: { DATABASE_URL: `file:${join(path, 'latchkey.db')}` } })), missing, command)
+  t.notOk(existsSync(file), 'none is made in its place')
   t.strictSame(select(path, 'SELECT * FROM signing_keys'), before)
 
   writeFileSync(file, made)
@@ -198,6 +202,17 @@ t.test('after a leak: a start with a new secret alone, once every key of the old
     isProblem(t, await refresh(app, tokens.refresh_token), 'invalid_refresh_token')
     t.equal((await getPrivate(app, (await login(app)).access_token)).statusCode, 200)
   })
+})
+
+t.test('a database that was filled before the first start, and one that holds sessions alone → a secret is made for the one, missed for the other', async (t) => {
+  const path = folder(t)
+  const env = { DATABASE_URL: `file:${join(path, 'latchkey.db')}`, LATCHKEY_BCRYPT_COST: '4', LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: newSecret() }
+  await run(['users', 'create', 'ada'], terminal([], { env, input: Readable.from([PASSWORD]) }))
+  t.notOk(existsSync(join(path, 'secret')))
+  await session(t, { path, env }, login)
+  t.strictSame(select(path, 'SELECT kid FROM signing_keys'), [])
+  rmSync(join(path, 'secret'))
+  await t.rejects(build(t, { path, env }), { name: 'ConfigError', message: /secret is missing/ })
 })
 
 t.test('a database on a server and no LATCHKEY_SECRET → ConfigError: there is no file beside it', async (t) => {

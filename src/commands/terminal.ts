@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { type AuditEventName, type AuditSubject, auditEvent } from '../audit.ts'
 import { createClock } from '../clock.ts'
 import { type Config, loadConfig } from '../config.ts'
-import { openDatabase, type Store } from '../db/open.ts'
+import { migrateDatabase, openDatabase, type Store } from '../db/open.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { Dependencies as KeyDependencies } from '../key-rotation.ts'
+import { expectSecret } from '../missing-secret.ts'
 import { loadSecrets } from '../secrets.ts'
 
 /** What a command has of the world around it. */
@@ -42,19 +43,26 @@ export interface Service {
 export interface Manner {
   /** Those that were read already. */
   settings?: Config
-  /** Whether it fills a database, and so may make the file. */
+  /** Whether it fills a database, and so may make it. */
   fills?: boolean
 }
 
-/** @throws Refused where there is no file: it would be made, and its emptiness be taken for the truth. */
-export function expectDatabase ({ database }: Config) {
-  if ('url' in database || existsSync(database.path)) return
-  throw new Refused(`there is no database at ${database.path}: DATABASE_URL names it, and the service makes it when it first starts`)
+/**
+ * @throws Refused where there is no file: it would be made, and its emptiness be taken for the truth.
+ * And where migrations are missing: who makes them, and when, is the operator's to say.
+ */
+export async function expectDatabase (settings: Config) {
+  const { database } = settings
+  if ('path' in database && !existsSync(database.path)) {
+    throw new Refused(`there is no database at ${database.path}: DATABASE_URL names it, and the service makes it when it first starts`)
+  }
+  const { upToDate } = await migrateDatabase(settings, { check: true })
+  if (!upToDate) throw new Refused('migrations are missing; latchkey migrate makes them')
 }
 
 /** Works on the database of the service, which may run meanwhile. */
 export async function withService (terminal: Terminal, work: (service: Service) => Promise<void>, { settings = loadConfig(terminal.env), fills = false }: Manner = {}) {
-  if (!fills) expectDatabase(settings)
+  if (!fills) await expectDatabase(settings)
   const { store, serverTime, close } = await openDatabase(settings)
   const { now, adjust } = createClock(terminal.now ?? Date.now, terminal.now ? undefined : serverTime)
   try {
@@ -67,8 +75,10 @@ export async function withService (terminal: Terminal, work: (service: Service) 
 
 export async function withKeys (terminal: Terminal, work: (dependencies: KeyDependencies & Service) => Promise<void>, manner: Pick<Manner, 'fills'> = {}) {
   const settings = loadConfig(terminal.env)
-  // Not before it is known that there is a database: the secret may be a file beside it, and is made.
-  await withService(terminal, (service) => work({ ...service, secrets: loadSecrets(settings), settings }), { settings, ...manner })
+  await withService(terminal, async (service) => {
+    await expectSecret(settings)
+    await work({ ...service, secrets: loadSecrets(settings), settings })
+  }, { settings, ...manner })
 }
 
 /** Records what an operator did; it came from no address. */

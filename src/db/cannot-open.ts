@@ -26,6 +26,7 @@ const causes = new Map(Object.entries({
 /** By the driver's words, where it gives no code. */
 const words = new Map(Object.entries({
   'timeout expired': 'the host does not answer',
+  'Connection terminated due to connection timeout': 'the host does not answer',
   'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string': 'the user needs a password'
 }))
 

@@ -66,7 +66,7 @@ behindAnother?.catch(() => {})
 for (const [what, address, line] of failures) {
   t.test(`a start with ${what} → an error that is explained in one line, without the password; and so are commands`, withCluster, async (t) => {
     const env = { DATABASE_URL: address, LATCHKEY_SECRET: SECRET, LOG_LEVEL: 'silent', LATCHKEY_DATABASE_TIMEOUT: '1s' }
-    for (const attempt of [() => build(loadConfig(env)), () => run(['keys', 'list'], terminal([], { env }))]) {
+    for (const attempt of [() => build(loadConfig(env)), () => run(['migrate'], terminal([], { env }))]) {
       const error: unknown = await attempt().catch((error: unknown) => error)
       t.match(explain(error), new RegExp(`^latchkey: DATABASE_URL: ${line.source}$`))
       t.notMatch(explain(error), /sentinel/)
@@ -96,6 +96,14 @@ t.test('a migration that fails → one line, and the database is as it was; when
   psql('DROP TABLE sessions', url('half'))
   await (await openDatabase(settings)).close()
   t.match(tables(), 'audit_events')
+})
+
+t.test('a command that only asks, of a server that says nothing, and of a database without tables → one line, and none is made', withCluster, async (t) => {
+  const list = (url: string) => run(['keys', 'list'], terminal([], { env: { DATABASE_URL: url, LATCHKEY_SECRET: SECRET, LATCHKEY_DATABASE_TIMEOUT: '1s' } }))
+  await t.rejects(list(`postgres://postgres@127.0.0.1:${mutePort}/postgres`), { name: 'CannotOpen', message: 'DATABASE_URL: the host does not answer' })
+  const empty = create('empty')
+  await t.rejects(list(empty), { name: 'Refused', message: 'migrations are missing; latchkey migrate makes them' })
+  t.equal(psql("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", empty), '0')
 })
 
 t.test('whether migrations are missing, asked with a wrong password → one line', withCluster, async (t) => {
