@@ -71,13 +71,26 @@ async function docs (app: FastifyInstance, { show, simpleJwt, publicUrl }: Optio
     // The badge of the online validator would send the contract elsewhere.
     uiConfig: { validatorUrl: null, tryItOutEnabled: true, persistAuthorization: false, deepLinking: true, displayRequestDuration: true }
   })
-  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())))
-  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) => {
-    // Not at the start, which it would make longer for what few ask for.
-    const { contractYaml } = await import('../src/contract-yaml.ts')
-    return reply.type('application/yaml; charset=utf-8').send(contractYaml(app.swagger()))
+  await app.register(contractRoutes)
+}
+
+/** Each form is made when it is first asked for, and once: making it holds everybody up. */
+async function contractRoutes (app: FastifyInstance) {
+  let json: Buffer | undefined
+  let yaml: Promise<Buffer> | undefined
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => {
+    json ??= Buffer.from(JSON.stringify(app.swagger()))
+    return reply.type('application/json; charset=utf-8').send(json)
   })
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) => {
+    yaml ??= makeYaml(app)
+    return reply.type('application/yaml; charset=utf-8').send(await yaml)
+  })
+}
+
+async function makeYaml (app: FastifyInstance): Promise<Buffer> {
+  const { contractYaml } = await import('../src/contract-yaml.ts')
+  return Buffer.from(contractYaml(app.swagger()))
 }
 
 function contract (simpleJwt: boolean): FastifyDynamicSwaggerOptions {

@@ -5,6 +5,7 @@ import { validate as isUuid } from 'uuid'
 import audit from '../plugins/audit.ts'
 import auth from '../plugins/auth.ts'
 import closing from '../plugins/closing.ts'
+import clientAddress from '../plugins/client-address.ts'
 import clock from '../plugins/clock.ts'
 import cors from '../plugins/cors.ts'
 import db from '../plugins/db.ts'
@@ -18,6 +19,7 @@ import noStore from '../plugins/no-store.ts'
 import notFound from '../plugins/not-found.ts'
 import overload from '../plugins/overload.ts'
 import passwords from '../plugins/passwords.ts'
+import pipelining from '../plugins/pipelining.ts'
 import purge from '../plugins/purge.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import refreshCookie from '../plugins/refresh-cookie.ts'
@@ -49,6 +51,8 @@ const CLOSING_GRACE = 8_000
 const KEEP_ALIVE = 72_000
 /** Node looks for requests that take too long only so often (ms). */
 const TIMEOUTS_CHECKED_EVERY = 1_000
+/** A client that neither sends nor reads for so long has gone; no answer takes as long (ms). */
+const LONGEST_SILENCE = 120_000
 
 export interface Surroundings {
   /** Milliseconds since the epoch; without it the machine's clock, set by the database's. */
@@ -60,10 +64,14 @@ export interface Surroundings {
 /** The composition root: every plugin and route, in the order in which they build on each other. */
 export async function build (config: Config, { now, random }: Surroundings = { random: Math.random }): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(config))
+  // Beyond some thousand Node would drop header fields without a word, a second Host or X-Forwarded-For among them; 16 KiB of them are the limit.
+  app.server.maxHeadersCount = 0
   await expectSecret(config)
   const secrets = loadSecrets(config)
 
   await app.register(metrics, { address: config.metrics })
+  await app.register(pipelining)
+  await app.register(clientAddress)
   await app.register(closing, { grace: CLOSING_GRACE })
   await app.register(noStore)
   await app.register(securityHeaders, config)
@@ -116,6 +124,7 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
     genReqId: requestId,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
+    connectionTimeout: LONGEST_SILENCE,
     keepAliveTimeout: KEEP_ALIVE,
     // No maxRequestsPerSocket: each request is counted by itself, and Node would answer 503 to those beyond, whoever the proxy sends them for.
     // No handlerTimeout: its 503 would not undo what goes on behind it; what handlers wait for has a limit of its own.

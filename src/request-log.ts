@@ -23,7 +23,7 @@ export class RequestLog extends LogController {
   readonly #last = new WeakMap<Socket, Underway>()
 
   override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
-    const { method, url, ip, raw: { socket } } = request
+    const { method, url, raw: { socket } } = request
     const [path] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/)
     const underway = { request, reply }
     this.#last.set(socket, underway)
@@ -31,7 +31,7 @@ export class RequestLog extends LogController {
     reply.raw.once('close', () => {
       // A connection may last for hours, and the body has a password in it.
       if (this.#last.get(socket) === underway) this.#last.delete(socket)
-      reply.log.info({ method, path, ...end(underway), ms: Math.round(reply.elapsedTime * 10) / 10, ip }, 'request')
+      reply.log.info({ method, path, ...end(underway), ms: Math.round(reply.elapsedTime * 10) / 10, ip: request.ip }, 'request')
     })
   }
 

@@ -244,6 +244,12 @@ t.test('GET /private by another spelling of its path, without a token → 401, 4
   }
 })
 
+t.test('a second Host behind more header fields than Node keeps by itself → 400; without it 200', async (t) => {
+  const many = (...fields: string[]) => get('/livez', ...Array<string>(1_500).fill('A:'), ...fields)
+  t.match(await exchange(app.listeningOrigin, many()), /^HTTP\/1\.1 200 /)
+  t.match(await exchange(app.listeningOrigin, many('Host: elsewhere')), /^HTTP\/1\.1 400 .*"code":"invalid_request"/s)
+})
+
 t.test('a path that cannot be decoded, or whose id is too long → 400, 404, whatever the method', async (t) => {
   isProblem(t, await app.inject('/%zz<script>'), 'invalid_request')
   isProblem(t, await app.inject({ method: 'POST', url: '/login/%zz', payload: {} }), 'invalid_request')

@@ -32,3 +32,14 @@ t.test('LATCHKEY_DOCS=off → 404 for all of it, and the service works as ever: 
   }
   t.equal((await getPrivate(app, (await registerAndLogin(app)).access_token)).statusCode, 200)
 })
+
+t.test('GET /openapi.json, /openapi.yaml again → 200 with the same bytes, which are made once', async (t) => {
+  const app = await build(t)
+  const made = t.capture(app, 'swagger', app.swagger)
+  for (const url of ['/openapi.json', '/openapi.yaml']) {
+    const [first, ...others] = await Promise.all([1, 2, 3].map(() => app.inject(url)))
+    t.equal(first?.statusCode, 200)
+    for (const other of others) t.ok(first?.rawPayload.equals(other.rawPayload))
+    t.equal(made().length, 1)
+  }
+})
