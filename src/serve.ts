@@ -32,7 +32,14 @@ export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** For the person at the terminal; the log goes to standard output. */
-function announce ({ database, secret, docs }: Config, origin: string) {
+function announce ({ database, secret, docs, publicUrl }: Config, origin: string) {
   const madeSecret = secret === undefined ? ` (back it up with ${secretPath(database)}: one is useless without the other)` : ''
-  console.error(`\nLatchkey listens on ${origin}\n${docs ? `  docs  ${origin}/docs\n` : ''}  data  ${shownAddress(database)}${madeSecret}\n`)
+  const lines = [
+    `Latchkey listens on ${origin}`,
+    ...(docs ? [`  docs    ${origin}/docs`] : []),
+    // Verifiers compare it letter for letter, and it need not be the address above.
+    `  issuer  ${publicUrl} (LATCHKEY_PUBLIC_URL)`,
+    `  data    ${shownAddress(database)}${madeSecret}`
+  ]
+  console.error(`\n${lines.join('\n')}\n`)
 }

@@ -33,7 +33,7 @@ t.test('the first start makes its data, readable by its owner alone, and prints 
 
   const { code, out, err } = await server.stop('SIGTERM')
   t.equal(code, 0)
-  t.equal(err, `\nLatchkey listens on ${origin}\n  docs  ${origin}/docs\n  data  ${path}/latchkey.db ` +
+  t.equal(err, `\nLatchkey listens on ${origin}\n  docs    ${origin}/docs\n  issuer  http://localhost:0 (LATCHKEY_PUBLIC_URL)\n  data    ${path}/latchkey.db ` +
     `(back it up with ${path}/secret: one is useless without the other)\n\n`)
   for (const line of out.trimEnd().split('\n')) t.type(JSON.parse(line).msg, 'string')
   t.match(out, /LATCHKEY_BCRYPT_COST is below 10/)
@@ -46,7 +46,7 @@ t.test('with a secret of its own → no secret file, and no word of one; without
   const { code, out, err } = await server.stop('SIGTERM')
   t.equal(code, 0)
   t.notOk(existsSync(join(path, 'secret')))
-  t.equal(err, `\nLatchkey listens on ${await server.origin}\n  data  ${path}/latchkey.db\n\n`)
+  t.equal(err, `\nLatchkey listens on ${await server.origin}\n  issuer  http://localhost:0 (LATCHKEY_PUBLIC_URL)\n  data    ${path}/latchkey.db\n\n`)
   t.notMatch(out + err, new RegExp(`${SECRET}|COST`))
 })
 
