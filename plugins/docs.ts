@@ -47,9 +47,15 @@ const policy = {
 }
 
 const SVG = 'image/svg+xml'
+/** The page says nothing of it, and a phone would show it as wide as a desk. */
+const fitPhones = "document.head.append(Object.assign(document.createElement('meta'), { name: 'viewport', content: 'width=device-width' }))"
 const looks = {
   logo: { type: SVG, content: Buffer.from(logo) },
-  theme: { title: 'Latchkey', favicon: [{ filename: 'icon.svg', rel: 'icon', sizes: 'any', type: SVG, content: Buffer.from(icon) }] }
+  theme: {
+    title: 'Latchkey',
+    favicon: [{ filename: 'icon.svg', rel: 'icon', sizes: 'any', type: SVG, content: Buffer.from(icon) }],
+    js: [{ filename: 'phone.js', content: fitPhones }]
+  }
 }
 
 interface Options {

@@ -35,6 +35,7 @@ async function walkThrough (t: Test, host: string, env: NodeJS.ProcessEnv = {}) 
   const { page, complaints, elsewhere } = await openPage(t, origin)
   await page.goto(`${origin}/docs`)
   t.equal(await page.title(), 'Latchkey')
+  t.equal(await page.locator('meta[name=viewport]').getAttribute('content'), 'width=device-width')
   await page.locator('.topbar img').waitFor()
   // An image that cannot be decoded is rejected.
   t.equal(await page.evaluate("(async (image) => { await image.decode(); return image.naturalWidth })(document.querySelector('.topbar img'))"), 160)

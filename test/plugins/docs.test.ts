@@ -4,7 +4,7 @@ import { build, registerAndLogin, getPrivate } from '../fixtures/app.ts'
 
 const app = await build(t)
 
-const PAGES = ['/docs', '/docs/', '/docs/static/index.css', '/docs/static/swagger-ui.css', '/docs/static/swagger-ui-bundle.js', '/docs/static/swagger-initializer.js', '/docs/static/theme/icon.svg']
+const PAGES = ['/docs', '/docs/', '/docs/static/index.css', '/docs/static/swagger-ui.css', '/docs/static/swagger-ui-bundle.js', '/docs/static/swagger-initializer.js', '/docs/static/theme/icon.svg', '/docs/static/theme/phone.js']
 
 t.test('GET /docs, and what it is made of → 200, under a policy that lets this host\'s own scripts run and nothing else', async (t) => {
   for (const url of PAGES) {
