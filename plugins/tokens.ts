@@ -63,10 +63,12 @@ async function tokens (app: FastifyInstance, { attemptsKey }: Options) {
     if (outdated) setImmediate(upgrade, user, password)
   }
 
-  async function recordFailure (request: FastifyRequest, { userId, locked }: Extract<LoggedIn, { outcome: 'invalid_credentials' }>) {
+  async function recordFailure (request: FastifyRequest, { user, locked }: Extract<LoggedIn, { outcome: 'invalid_credentials' }>) {
+    // For who is asked why nobody gets in; whether the password was right is not even told here.
+    const details = user && user.disabledAt !== null ? { details: { disabled: true } } : {}
     await Promise.all([
-      request.audit('authn_login_fail', { userId }),
-      locked && request.recordLock(userId)
+      request.audit('authn_login_fail', { userId: user?.id, ...details }),
+      locked && request.recordLock(user?.id)
     ])
   }
 

@@ -22,7 +22,7 @@ export type LoggedIn =
     failedBefore: boolean
   }
   /** `locked`: the next attempt has to wait. */
-  | { outcome: 'invalid_credentials', userId: string | undefined, locked: boolean }
+  | { outcome: 'invalid_credentials', user: User | undefined, locked: boolean }
   /** Seconds. */
   | { outcome: 'too_many_attempts', retryAfter: number }
   | { outcome: 'overloaded' }
@@ -62,7 +62,7 @@ export function createLogin ({ store, passwords, sessions, attempts }: Dependenc
     }
     const locked = await attempt.failed()
     await passwords.evenOut(verdict)
-    return { outcome: 'invalid_credentials', userId: user?.id, locked }
+    return { outcome: 'invalid_credentials', user, locked }
   }
 
   async function open ({ username, password }: Credentials, client: Client) {

@@ -86,6 +86,14 @@ t.test('POST /login → 200: authn_login_success, session_created; 401: authn_lo
   t.match(await recorded(() => call(t, '/login', { status: 200, body: right })), [{ event: 'authn_login_success', user_id: id }, { event: 'session_created' }])
 })
 
+t.test('POST /login of a disabled account → authn_login_fail that says so, whatever the password', async (t) => {
+  const { id } = await register(app, 'shut')
+  await app.db.store.disableUser(id, clock.now())
+  for (const password of [PASSWORD, 'wrong']) {
+    await tells(t, [{ event: 'authn_login_fail', user_id: id, details: '{"disabled":true}' }], () => call(t, '/login', { status: 401, body: { username: 'shut', password } }))
+  }
+})
+
 t.test('POST /login with a wrong password so often that the next has to wait → authn_login_lock; those that wait → nothing', async (t) => {
   const { id } = await register(app, 'guessed')
   const wrong = { username: 'guessed', password: 'wrong' }
