@@ -183,6 +183,7 @@ t.test('a line that cannot become an account → told with its reason, with ever
   await isRefused(t, path, { username: undefined }, 'line 1: refused: username: expected required property')
   await isRefused(t, path, { passwordHash: 'x' }, 'line 1: refused: passwordHash: unexpected property')
   await isRefused(t, path, { username: '\u001b]0;x\u0007\n\u202e' }, 'line 1, \ufffd]0;x\ufffd\ufffd\ufffd: refused: username: ')
+  await isRefused(t, path, { username: 'admin\ufe0f' }, /: refused: username: letters, digits /)
   await isRefused(t, path, { username: 'x'.repeat(151) }, /^line 1, x{80}: refused: username: at most 150 characters$/)
   await isRefused(t, path, { username: '', claims: { sub: 1 }, password_hash: 'x', external_id: '', created_at: 'x' }, /: username: it is empty; password hash: .*; claims: "sub" is reserved; id: 1 to 255 characters; a time: /)
   for (const time of ['2026-13-01T00:00:00Z', '1969-12-31T23:59:59Z', '2026-01-01', '1', 'now']) await isRefused(t, path, { last_login_at: time }, /: a time: expected one such as /)
