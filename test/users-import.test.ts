@@ -191,6 +191,13 @@ t.test('a line that cannot become an account → told with its reason, with ever
   t.strictSame(rows(path), [])
 })
 
+t.test('a line whose claims have thousands of levels → refused as any that have too many, and the lines after it are imported', async (t) => {
+  const path = folder(t)
+  const deep = lines({ username: 'deep', claims: { a: 0 } }).replace('"a":0', `"a":${'['.repeat(30_000)}${']'.repeat(30_000)}`)
+  const run = await given(path, 'ndjson', `${deep}\n${lines({ username: 'ada' })}`)
+  t.match(run, { told: ['line 1, deep: refused: claims: expected at most 3 levels'], printed: ['1 added, 0 there already, 1 refused'] })
+})
+
 t.test('accounts without an old id: twice is once; one that somebody registered, with another address or an id, is another', async (t) => {
   const path = folder(t)
   const app = await build(t, { path })
