@@ -87,6 +87,13 @@ t.test('latchkey import of many refused rows → the first twenty by name, and h
   await t.rejects(imported(here(path), [header, ...clashing].join('\n')), { message: /-0, .*-19 and 2 more$/ })
 })
 
+t.test('latchkey import of a refused row whose name would forge a line → in one line, with nothing in it that a terminal obeys', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', , , , session = ''] = lines.split('\n')
+  const row = { session: { ...JSON.parse(session).session, id: 'a\u001b[31mEVIL\nlatchkey: all good\u009b' } }
+  await t.rejects(imported(here(folder(t)), [header, JSON.stringify(row)].join('\n')), { message: /: session a\ufffd\[31mEVIL\ufffdlatchkey: all good\ufffd$/ })
+})
+
 t.test('latchkey import of two keys that begin at one moment → the second is refused by name', async (t) => {
   const { lines } = await house(t)
   const [header = '', key = ''] = lines.split('\n')
