@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { requestPath } from '../src/request-path.ts'
 
 /** Refuses what names no route, before any body is read: 404 where there is no resource, 405 where it does not know the method. Register it before the routes. */
 async function notFound (app: FastifyInstance) {
@@ -21,9 +22,10 @@ async function notFound (app: FastifyInstance) {
   }
 
   function refuse (request: FastifyRequest, reply: FastifyReply) {
-    const [path = ''] = request.url.split(/[?#]/)
+    const path = requestPath(request.url)
     const found = [...resources.values()].find(({ pattern }) => pattern.test(path))
-    if (found === undefined) return reply.problem('not_found')
+    // Where it knows the method and was not asked, it has nothing by this name.
+    if (found === undefined || found.methods.has(request.method)) return reply.problem('not_found')
     return reply.header('allow', [...found.methods].sort().join(', ')).problem('method_not_allowed')
   }
 }

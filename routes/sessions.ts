@@ -33,7 +33,9 @@ export const sessions: Routes = async (app) => {
   })
 
   app.delete('/sessions/:id', { schema: endSchema }, async (request, reply) => {
-    const { params: { id }, user: { sub, sid } } = request
+    const { params, user: { sub, sid } } = request
+    // Whoever writes a UUID may do so in capitals (RFC 9562 §4).
+    const id = params.id.toLowerCase()
     const outcome = await app.sessions.end(id, sub)
     if (outcome === 'foreign') await request.auditRefusal('session', { userId: sub, sessionId: sid, details: { wanted: id } })
     if (outcome !== 'ended') return reply.problem('not_found')

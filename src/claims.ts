@@ -11,11 +11,16 @@ export type ParsedClaims = { outcome: 'valid', claims: string } | { outcome: 'in
 
 /** Custom claims as an operator gives them: a JSON object of at most 1 KiB and three levels. */
 export function parseClaims (json: string): ParsedClaims {
-  const value = parse(json)
+  return checkClaims(parse(json))
+}
+
+/** The same for what has been parsed. */
+export function checkClaims (value: unknown): ParsedClaims {
   if (!isObject(value)) return invalid('expected a JSON object, such as {"is_admin":true}')
+  // Before it is written as JSON, which overflows the stack where the levels are thousands.
+  if (isDeeper(value, DEEPEST)) return invalid(`expected at most ${DEEPEST} levels`)
   const claims = JSON.stringify(value)
   if (Buffer.byteLength(claims) > MOST_BYTES) return invalid(`expected at most ${MOST_BYTES} bytes`)
-  if (depth(value) > DEEPEST) return invalid(`expected at most ${DEEPEST} levels`)
   // At no level: a reader that copies it into an object changes that object's prototype.
   const name = claims.includes('"__proto__":') ? '__proto__' : Object.keys(value).find((key) => reserved.has(key))
   return name === undefined ? { outcome: 'valid', claims } : invalid(`"${name}" is reserved`)
@@ -37,7 +42,7 @@ function isObject (value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function depth (value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  return 1 + Math.max(0, ...Object.values(value).map(depth))
+function isDeeper (value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((one) => isDeeper(one, levels - 1))
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { run } from './commands.ts'
+import { json } from './commands/table.ts'
 import { Refused, UsageError } from './commands/terminal.ts'
 import { exitCodes } from './exit-codes.ts'
 import { exitCodeOf, explain } from './start-errors.ts'
@@ -19,6 +20,6 @@ function fail (error: unknown): never {
   const ours = error instanceof UsageError || error instanceof Refused
   const code = ours ? error.exitCode : exitCodeOf(error)
   const told = ours ? `latchkey: ${error.message}` : explain(error)
-  console.error(args.includes('--json') ? JSON.stringify({ error: String(told).replace(/^latchkey: /, ''), exit_code: code }) : told)
+  console.error(args.includes('--json') ? json({ error: String(told).replace(/^latchkey: /, ''), exit_code: code }) : told)
   process.exit(code)
 }

@@ -14,6 +14,9 @@ const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const LONGEST_LOCAL_PART = 64
 const LONGEST_EMAIL = 254
 
+/** Letters and marks are among them, by which two names would look like one. Of a login nothing is asked: older accounts may have some. */
+const invisible = /\p{Default_Ignorable_Code_Point}/u
+
 export type NameFault = 'format' | 'too_short' | 'too_long'
 
 /**
@@ -32,7 +35,7 @@ export function usernameFault (name: string, email: string | undefined): NameFau
   const form = name.normalize('NFKC')
   if (form === '') return 'too_short'
   if ([...form].length > LONGEST_USERNAME) return 'too_long'
-  if (!username.test(form) || !canonical(form).isWellFormed()) return 'format'
+  if (!username.test(form) || invisible.test(form) || !canonical(form).isWellFormed()) return 'format'
   if (form.includes('@') && (email === undefined || emailKey(form) === undefined || emailKey(form) !== emailKey(email))) return 'format'
   return undefined
 }
@@ -41,7 +44,7 @@ export function usernameFault (name: string, email: string | undefined): NameFau
 export function emailFault (email: string): NameFault | undefined {
   if (email === '') return 'too_short'
   if (Buffer.byteLength(email) > LONGEST_EMAIL) return 'too_long'
-  return emailKey(email) === undefined ? 'format' : undefined
+  return emailKey(email) === undefined || invisible.test(email) ? 'format' : undefined
 }
 
 /** @returns the form in which an address is compared, its domain in ASCII (RFC 5890); undefined when it is none. */

@@ -136,7 +136,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
   }
 
   /**
-   * Takes a place in the queue before any work is done for a request; logins get three quarters of it,
+   * Takes a place in the queue, before anything is hashed for a request; logins get three quarters of it,
    * so that they cannot keep everybody else out. Undefined when it is full.
    */
   function reserve (purpose: 'login' | 'other'): { release: () => void } | undefined {

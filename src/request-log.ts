@@ -1,6 +1,7 @@
 import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { requestPath } from './request-path.ts'
 
 /** What Node's parser did not take; `code` is Node's own name for the fault. Of what was sent, there is nothing in it. */
 interface Refusal {
@@ -16,7 +17,7 @@ interface Underway {
 
 /**
  * One line a request, when it has been answered or its client has gone.
- * The path alone: tokens are sent in the query by mistake, and passwords before the host where a whole URL is asked for (RFC 9112 §3.2.2).
+ * The path alone: tokens are sent in the query by mistake, and passwords before the host where a whole URL is asked for.
  */
 export class RequestLog extends LogController {
   /** The last request of each connection, while it is under way. */
@@ -24,7 +25,7 @@ export class RequestLog extends LogController {
 
   override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
     const { method, url, raw: { socket } } = request
-    const [path] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/)
+    const path = requestPath(url)
     const underway = { request, reply }
     this.#last.set(socket, underway)
     // Fastify completes neither a request whose client hangs up nor one whose path it refuses; both close.

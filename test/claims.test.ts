@@ -17,6 +17,8 @@ t.test('claims that are refused, with the reason', async (t) => {
     ['{"a":{"b":{"c":1}}}', ''],
     ['{"a":{"b":{"c":{}}}}', 'expected at most 3 levels'],
     ['{"a":[[[1]]]}', 'expected at most 3 levels'],
+    [`{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, 'expected at most 3 levels'],
+    [`{"a":[${'0,'.repeat(200_000)}0]}`, 'expected at most 1024 bytes'],
     ['{"sub":"eve"}', '"sub" is reserved'],
     ['{"sid":1}', '"sid" is reserved'],
     ['{"user_id":1}', '"user_id" is reserved'],

@@ -5,6 +5,8 @@ import { auditEvents } from '../src/audit.ts'
 import { envName } from '../src/config.ts'
 import { Settings } from '../src/config/settings.ts'
 import { createMetrics } from '../src/metrics.ts'
+import { folder } from './fixtures/app.ts'
+import { commandLine, everyCommand } from './fixtures/commands.ts'
 
 const pages = ['.', 'docs'].flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('.md')).map((name) => join(folder, name)))
 
@@ -60,6 +62,23 @@ t.test('every setting of Latchkey that a page names is there', async (t) => {
     const named = Array.from(readFileSync(page, 'utf8').matchAll(/`(LATCHKEY_\w*[A-Z])(?:=[^`]*)?`/g), ([, name = '']) => name)
     t.same(named.filter((name) => !settings.has(name)), [], page)
   }
+})
+
+/** What a page has within backticks, and in blocks for a shell. */
+function codeOf (page: string): string[] {
+  return Array.from(readFileSync(page, 'utf8').matchAll(/^```sh\n(.*?)^```|`([^`\n]+)`/gms), ([, block = '', span = '']) => block + span)
+}
+
+t.test('every command of Latchkey that a page names is there', async (t) => {
+  const commands = await everyCommand(commandLine(folder(t)))
+  const all: string[] = []
+  for (const page of pages) {
+    // Behind the container's name stands the command's own; `latchkey command line` is the user agent of what operators do.
+    const named = codeOf(page).flatMap((code) => Array.from(code.matchAll(/\b(?:latchkey(?: --)?|cli\.js) (?!latchkey|command line)([a-z][a-z-]*(?: [a-z-]+)*)/g), ([, words = '']) => `latchkey ${words}`))
+    t.same(named.filter((one) => !commands.some((command) => `${one} `.startsWith(`${command} `))), [], page)
+    all.push(...named)
+  }
+  t.ok(all.length > 60, `${all.length} are named`)
 })
 
 /** Those of version 5.5.1, and of its master branch ON_LOGIN_SUCCESS and ON_LOGIN_FAILED. */

@@ -39,6 +39,18 @@ for (const { url, path, methods } of resources) {
   })
 }
 
+t.test('a whole URL in place of a path: another method → 405 with Allow; where nothing is, or by another scheme → 404', async (t) => {
+  const ask = (target: string) => exchange(app.listeningOrigin, get(target))
+  for (const target of ['http://x/login', 'HTTP://u:p@x:1/login?a=b', 'https://x/login/']) t.match(await ask(target), /^HTTP\/1.1 405 [^]*\r\nallow: POST\r\n/, target)
+  for (const target of ['http://x/nothing', 'http://x', 'ftp://x/livez']) t.match(await ask(target), /^HTTP\/1.1 404 [^]*"not_found"/, target)
+})
+
+t.test('GET /docs/static/ → 404: a path by whose method nothing is found is no other method\'s', async (t) => {
+  isProblem(t, await app.inject('/docs/static/'), 'not_found')
+  t.equal((await app.inject({ method: 'HEAD', url: '/docs/static/' })).statusCode, 404)
+  t.equal((await app.inject({ method: 'DELETE', url: '/docs/static/' })).headers.allow, 'GET, HEAD')
+})
+
 for (const { name, method, url } of operations) {
   t.test(`${name} with a trailing slash, with a query → the same answer`, async (t) => {
     const plain = lasting(await app.inject({ method, url }))

@@ -3,7 +3,8 @@ import t from 'tap'
 import { canonical, emailFault, emailKey, loginKey, usernameFault } from '../src/identity.ts'
 import { passwordFault, resemblesUser } from '../src/password-policy.ts'
 import { findUserByName } from '../src/users.ts'
-import { build, login, PASSWORD, post, register } from './fixtures/app.ts'
+import { isInvalid, sql } from './fixtures/accounts.ts'
+import { build, folder, login, PASSWORD, post, register } from './fixtures/app.ts'
 
 /** Any text, lone surrogates too, and text of what a name is made of, so that much of it is accepted. */
 const anyText = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), fc.array(fc.nat(0xffff)).map((units) => String.fromCharCode(...units)))
@@ -135,4 +136,18 @@ t.test('POST /register, POST /login: one account for all forms of a name → 201
     t.equal((await findUserByName(app.db.store, username))?.username, 'ADA.Ångström')
     if (!username.normalize('NFKC').includes('@')) t.equal((await post(app, '/register', { username, password: PASSWORD })).statusCode, 409, username)
   }
+})
+
+t.test('POST /register with what shows as nothing, in a name or an address → 400 format; who has such a name of old logs in → 200', async (t) => {
+  const path = folder(t)
+  const app = await build(t, { path })
+  for (const nothing of ['\u034f', '\u115f', '\u17b4', '\u180b', '\u3164', '\ufe0f', '\uffa0', '\u{e0100}']) {
+    const [username, email] = [`admin${nothing}`, `admin${nothing}@example.com`]
+    isInvalid(t, await post(app, '/register', { username, email, password: PASSWORD }), { '/username': 'format', '/email': 'format' })
+    isInvalid(t, await post(app, '/register', { username: nothing, email: `ada@exa${nothing}mple.com`, password: PASSWORD }), { '/username': 'format', '/email': 'format' })
+  }
+  await register(app, 'old', { email: 'old@example.com' })
+  sql(path, 'UPDATE users SET username = ?, username_key = ?, email = ?, email_key = ?', 'old\ufe0f', 'old\ufe0f', 'old\ufe0f@example.com', 'old\ufe0f@example.com')
+  await login(app, 'Old\ufe0f')
+  await login(app, 'OLD\ufe0f@example.com')
 })

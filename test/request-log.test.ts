@@ -114,6 +114,14 @@ t.test('a request whose path cannot be decoded, has a fragment, or tries to forg
   tellsNothing(t)
 })
 
+t.test('a request for a whole URL, of any scheme → its path alone, without the password before its host: 200, 404', async (t) => {
+  const lines = await logged(async () => {
+    for (const scheme of ['http', 'HTTPS', 'ftp', 'ws']) await exchange(origin, get(`${scheme}://sentinel:sentinel@x/livez?sentinel`))
+  }, 4)
+  t.strictSame(lines.map(({ path, status }) => [path, status]), [['/livez', 200], ['/livez', 200], ['/livez', 404], ['/livez', 404]])
+  tellsNothing(t)
+})
+
 t.test('what is no request, and a body that breaks off → one line of its own with the status and why, the id of its problem, and nothing that was sent: 400, 431', async (t) => {
   const answers: string[] = []
   const chunked = ['POST /login?sentinel HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Transfer-Encoding: chunked', '', 'sentinel', ''].join('\r\n')

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -5,7 +6,10 @@ import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { run } from '../src/commands.ts'
 import { progressTo } from '../src/commands/terminal.ts'
-import { build, folder, login, refresh, register, registerAndLogin } from './fixtures/app.ts'
+import { loadConfig } from '../src/config.ts'
+import { createSigningKey } from '../src/keys.ts'
+import { loadSecrets } from '../src/secrets.ts'
+import { build, folder, login, refresh, register, registerAndLogin, START } from './fixtures/app.ts'
 import { select, sql, tokensAnswer } from './fixtures/accounts.ts'
 import { exported, imported, terminal } from './fixtures/commands.ts'
 import { dataIn } from './fixtures/database.ts'
@@ -83,11 +87,19 @@ t.test('latchkey import of many refused rows → the first twenty by name, and h
   await t.rejects(imported(here(path), [header, ...clashing].join('\n')), { message: /-0, .*-19 and 2 more$/ })
 })
 
+t.test('latchkey import of a refused row whose name would forge a line → in one line, with nothing in it that a terminal obeys', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', , , , session = ''] = lines.split('\n')
+  const row = { session: { ...JSON.parse(session).session, id: 'a\u001b[31mEVIL\nlatchkey: all good\u009b' } }
+  await t.rejects(imported(here(folder(t)), [header, JSON.stringify(row)].join('\n')), { message: /: session a\ufffd\[31mEVIL\ufffdlatchkey: all good\ufffd$/ })
+})
+
 t.test('latchkey import of two keys that begin at one moment → the second is refused by name', async (t) => {
   const { lines } = await house(t)
   const [header = '', key = ''] = lines.split('\n')
-  const second = key.replace(/"kid":"[^"]+"/, '"kid":"second"')
-  await t.rejects(imported(here(folder(t)), [header, key, second].join('\n')), { message: /: signing key (second|[\w-]{43})$/ })
+  const { primary } = loadSecrets(loadConfig(here(folder(t))))
+  const second = JSON.stringify({ signing_key: createSigningKey('ES256', primary, { now: START, activeFrom: JSON.parse(key).signing_key.activeFrom }) })
+  await t.rejects(imported(here(folder(t)), [header, key, second].join('\n')), { message: /: signing key [\w-]{43}$/ })
 })
 
 t.test('latchkey import into a database with signing keys of its own, or under another secret → refused in one line, and nothing is written', async (t) => {
@@ -117,6 +129,33 @@ t.test('latchkey import of what is no export → refused in one line that names 
   }
   await imported(here(path), lines)
   t.equal(select(path, 'SELECT id FROM users').length, 2)
+})
+
+t.test('latchkey import of a row that no Latchkey wrote → refused in one line that names the line, and why; a key that was revoked, and a name of an older release, may be as they are', async (t) => {
+  const { lines } = await house(t)
+  const [header = '', ...rest] = lines.trim().split('\n')
+  const [key, user, session] = ['signing_key', 'user', 'session'].map((kind) => JSON.parse(rest.find((line) => line.startsWith(`{"${kind}"`)) ?? ''))
+  const changed = (row: object, change: object) => Object.fromEntries(Object.entries(row).map(([kind, values]) => [kind, { ...values, ...change }]))
+  const [storable, name, altered] = ['a number is out of range, or a text has a NUL in it', 'no account can have this name or this address', 'the signing key was altered, or is encrypted under a secret that is not configured']
+  const foreign = { publicJwk: 'xx', kid: createHash('sha256').update('xx').digest('base64url') }
+  const cases: [object, string][] = [
+    [changed(user, { createdAt: 8.64e15 + 1 }), storable], [changed(user, { lastLoginAt: 253_402_300_800_000 }), storable], [changed(user, { disabledAt: -1 }), storable],
+    [changed(session, { rotatedAt: Number.MAX_SAFE_INTEGER }), storable], [changed(key, { activeFrom: 8.64e15 + 1 }), storable],
+    [changed(user, { username: 'a\0b' }), storable], [changed(user, { externalId: '\0' }), storable], [changed(session, { userAgent: '\0' }), storable],
+    ...['', 'a b', 'a\nb', '\u001b[31m', '\ud800', 'a@b@example.com', '@'].flatMap((text): [object, string][] => [
+      [changed(user, { username: text }), name], [changed(user, { usernameKey: text }), name], [changed(user, { email: text }), name], [changed(user, { emailKey: text }), name]
+    ]),
+    [changed(user, { claims: 'not json' }), 'claims: expected a JSON object, such as {"is_admin":true}'], [changed(user, { claims: '{"sub":"eve"}' }), 'claims: "sub" is reserved'],
+    [changed(key, { alg: 'HS256' }), altered], [changed(key, { alg: 'ES384' }), altered], [changed(key, { publicJwk: 'xx' }), altered], [changed(key, foreign), altered],
+    [changed(key, { kid: 'x' }), altered], [changed(key, { encryptedKey: 'xx' }), altered], [changed(key, { keyId: 'other' }), altered]
+  ]
+  const path = folder(t)
+  for (const [row, why] of cases) {
+    await t.rejects(imported(here(path), [header, JSON.stringify(row)].join('\n')), { name: 'ImportError', message: `line 2: ${why}` }, JSON.stringify(row))
+  }
+  t.strictSame(select(path, 'SELECT id FROM users'), [])
+  const older = [changed(key, { ...foreign, revokedAt: START }), changed(user, { username: 'old\ufe0f', email: 'old\ufe0f@example.com' })]
+  t.strictSame(await imported(here(path), [header, ...older.map((row) => JSON.stringify(row))].join('\n')), ['2 added, 0 there already, 0 refused'])
 })
 
 t.test('latchkey export and import of more than a page → all of it, with how far it is on standard error', async (t) => {

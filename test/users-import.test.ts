@@ -183,11 +183,19 @@ t.test('a line that cannot become an account → told with its reason, with ever
   await isRefused(t, path, { username: undefined }, 'line 1: refused: username: expected required property')
   await isRefused(t, path, { passwordHash: 'x' }, 'line 1: refused: passwordHash: unexpected property')
   await isRefused(t, path, { username: '\u001b]0;x\u0007\n\u202e' }, 'line 1, \ufffd]0;x\ufffd\ufffd\ufffd: refused: username: ')
+  await isRefused(t, path, { username: 'admin\ufe0f' }, /: refused: username: letters, digits /)
   await isRefused(t, path, { username: 'x'.repeat(151) }, /^line 1, x{80}: refused: username: at most 150 characters$/)
   await isRefused(t, path, { username: '', claims: { sub: 1 }, password_hash: 'x', external_id: '', created_at: 'x' }, /: username: it is empty; password hash: .*; claims: "sub" is reserved; id: 1 to 255 characters; a time: /)
   for (const time of ['2026-13-01T00:00:00Z', '1969-12-31T23:59:59Z', '2026-01-01', '1', 'now']) await isRefused(t, path, { last_login_at: time }, /: a time: expected one such as /)
   for (const id of ['x'.repeat(256), 'a\u0000b', '\ud800']) await isRefused(t, path, { external_id: id }, /: id: 1 to 255 characters$/)
   t.strictSame(rows(path), [])
+})
+
+t.test('a line whose claims have thousands of levels → refused as any that have too many, and the lines after it are imported', async (t) => {
+  const path = folder(t)
+  const deep = lines({ username: 'deep', claims: { a: 0 } }).replace('"a":0', `"a":${'['.repeat(30_000)}${']'.repeat(30_000)}`)
+  const run = await given(path, 'ndjson', `${deep}\n${lines({ username: 'ada' })}`)
+  t.match(run, { told: ['line 1, deep: refused: claims: expected at most 3 levels'], printed: ['1 added, 0 there already, 1 refused'] })
 })
 
 t.test('accounts without an old id: twice is once; one that somebody registered, with another address or an id, is another', async (t) => {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { AuditEventName, AuditSubject } from '../audit.ts'
 import type { Store, User } from '../db/open.ts'
 import { emailKey } from '../identity.ts'
-import { checkEmail, checkPassword, claimsOf } from './account-rules.ts'
+import { checkEmail, checkNames, checkPassword, claimsOf } from './account-rules.ts'
 import { withExamples } from './examples.ts'
 import { findUser } from './find-user.ts'
 import { outputOf } from './output.ts'
@@ -67,10 +67,12 @@ export function addAccountCommands (users: Command, program: Command, terminal: 
 }
 
 async function setEmail (store: Store, user: User, { email, verified }: { email: string, verified: boolean }): Promise<Change> {
-  checkEmail(email)
-  // `checkEmail` has found that there is one.
+  const follows = user.usernameKey.includes('@')
+  if (follows) checkNames({ username: email, email })
+  else checkEmail(email)
+  // It was found to be an address, so it has one.
   const key = emailKey(email) as string
-  const names = user.usernameKey.includes('@') ? { username: email.normalize('NFKC'), usernameKey: key } : user
+  const names = follows ? { username: email.normalize('NFKC'), usernameKey: key } : user
   const { username, usernameKey } = names
   if (!await store.setEmail({ id: user.id, email, emailKey: key, verified, username, usernameKey })) throw new Refused('another account has the e-mail address')
   return { sentence: `has the address ${email}`, event: 'user_updated', details: { emailVerified: verified } }

@@ -58,8 +58,14 @@ function knownEvent (event: string): string {
 
 function moment (since: string, now: number): number {
   const ago = milliseconds(since)
-  // Date.parse would take a mere number for a month or a year.
-  const time = Number.isNaN(ago) ? Date.parse(/^\d{4}-\d\d-\d\d/.test(since) ? since : '') : now - ago
+  const time = Number.isNaN(ago) ? Date.parse(hasDate(since) ? since : '') : now - ago
   if (Number.isNaN(time)) throw new UsageError('--since: expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h')
-  return time
+  // Nothing happened before, and PostgreSQL refuses what is no bigint.
+  return Math.max(0, time)
+}
+
+/** Date.parse would take a mere number for a month or a year, and the 31st of February for a day of March. */
+function hasDate (since: string): boolean {
+  const [date = '', day] = /^\d{4}-\d\d-(\d\d)/.exec(since) ?? []
+  return new Date(date).getUTCDate() === Number(day)
 }

@@ -38,8 +38,8 @@ export function sheet (thing: Shown): string[] {
   return Object.entries(thing).map(([name, value]) => `${name.padEnd(widest)}${GAP}${cell(value)}`)
 }
 
-/** No control character reaches the terminal: a user agent is what a client sent. */
-function cell (value: unknown): string {
+/** No control character reaches the terminal: a user agent is what a client sent, and a name may come from a file. */
+export function cell (value: unknown): string {
   if (value === null) return '-'
   return (typeof value === 'object' ? JSON.stringify(value) : String(value)).replace(/\p{Cc}/gu, '\ufffd')
 }

@@ -6,6 +6,7 @@ import { exportLines } from '../transfer/export.ts'
 import { importLines } from '../transfer/import.ts'
 import { withExamples } from './examples.ts'
 import { outputOf } from './output.ts'
+import { cell } from './table.ts'
 import { progressTo, record, Refused, type Terminal, withKeys } from './terminal.ts'
 
 const REFUSED_SHOWN = 20
@@ -40,5 +41,5 @@ async function * linesOf ({ input }: Terminal): AsyncGenerator<string> {
 
 function shown (refused: string[]): string {
   const more = refused.length - REFUSED_SHOWN
-  return refused.slice(0, REFUSED_SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+  return refused.slice(0, REFUSED_SHOWN).map(cell).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }

@@ -1,5 +1,6 @@
 import type { Store } from '../db/open.ts'
 import type { Secrets } from '../secrets.ts'
+import { faultOf } from './check.ts'
 import type { Dependencies } from './export.ts'
 import { readHeader, readRow, type Row } from './format.ts'
 
@@ -46,9 +47,15 @@ async function * readRows (lines: AsyncIterable<string>, secrets: Secrets): Asyn
   for await (const line of lines) {
     number += 1
     if (number === 1) checkHeader(line, secrets)
-    else yield readRow(line) ?? fail(`line ${number}: expected a signing key, a user or a session as latchkey export writes it`)
+    else yield rowOf(line, number, secrets)
   }
   if (number === 0) checkHeader('', secrets)
+}
+
+function rowOf (line: string, number: number, secrets: Secrets): Row {
+  const row = readRow(line) ?? fail(`line ${number}: expected a signing key, a user or a session as latchkey export writes it`)
+  const fault = faultOf(row, secrets)
+  return fault === undefined ? row : fail(`line ${number}: ${fault}`)
 }
 
 function checkHeader (line: string, secrets: Secrets) {

@@ -1,4 +1,4 @@
-import { parseClaims } from '../claims.ts'
+import { checkClaims } from '../claims.ts'
 import type { User } from '../db/open.ts'
 import { readForeignHash } from '../foreign-hashes.ts'
 import { emailFault, emailKey, usernameFault } from '../identity.ts'
@@ -36,7 +36,7 @@ const nameFaults = {
 export function accountOf (incoming: Incoming, now: number): Mapped {
   const { email, without } = addressOf(incoming)
   const hash = readForeignHash(incoming.passwordHash)
-  const claims = parseClaims(JSON.stringify(incoming.claims))
+  const claims = checkClaims(incoming.claims)
   const [createdAt, lastLoginAt] = [moment(incoming.createdAt), moment(incoming.lastLoginAt)]
 
   const reasons = [

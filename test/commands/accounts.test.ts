@@ -60,6 +60,17 @@ t.test('users set-email of an account whose username is the address → the user
   t.match((await app.inject({ url: '/me', headers: bearer(token) })).json(), { username: 'new@example.com', email: 'new@example.com' })
 })
 
+t.test('users set-email to an address longer than a username may be → refused where the username follows, and nothing is changed', async (t) => {
+  const { app, path, latchkey } = await serviceAndCommands(t)
+  const long = `${'l'.repeat(60)}@${'d'.repeat(60)}.${'e'.repeat(28)}.com`
+  await register(app, 'ada@example.com', { email: 'ada@example.com' })
+  await register(app, 'eve', { email: 'eve@example.com' })
+  await t.rejects(latchkey('users', 'set-email', 'ada@example.com', long), { name: 'Refused', message: /^username: .*\(too_long\)$/ })
+  await t.rejects(latchkey('users', 'set-email', 'ada@example.com', 'nowhere'), { name: 'Refused', message: /^email: / })
+  t.strictSame(select(path, 'SELECT username, email FROM users ORDER BY username'), [{ username: 'ada@example.com', email: 'ada@example.com' }, { username: 'eve', email: 'eve@example.com' }])
+  t.strictSame(await latchkey('users', 'set-email', 'eve', long), [`eve has the address ${long}`])
+})
+
 t.test('users set-email to none, or to another account\'s → refused, and nothing is changed', async (t) => {
   const { app, path, latchkey } = await serviceAndCommands(t)
   await register(app, 'ada', { email: 'ada@example.com' })

@@ -36,6 +36,8 @@ t.test('config shows what the environment says', async (t) => {
 t.test('--json → a failure is JSON on standard error, too', async (t) => {
   const { code, out, err } = await runProgram(['users', 'show', 'nobody', '--json'], { env, counted: true })
   t.strictSame({ code, out, err: JSON.parse(err) }, { code: 1, out: '', err: { error: 'there is no such user', exit_code: 1 } })
+  const odd = await runProgram(['\u009b31m', '--json'], { env, counted: true })
+  t.strictSame({ code: odd.code, err: odd.err }, { code: 2, err: '{"error":"unknown command \'\\u009b31m\'","exit_code":2}\n' }, 'in which a terminal finds nothing to obey')
 })
 
 t.test('a reader that has had enough ends it quietly; an output that cannot be written does not', async (t) => {

@@ -96,6 +96,7 @@ t.test('users create with names that the service would refuse, or that are taken
   await register(app, 'ada', { email: 'ada@example.com' })
   const create = (...args: string[]) => sending(PASSWORD)('users', 'create', ...args)
   await t.rejects(create('a b'), { name: 'Refused', message: 'username: This field is not in the expected form. (format)' })
+  await t.rejects(create('eve\ufe0f'), { name: 'Refused', message: 'username: This field is not in the expected form. (format)' })
   await t.rejects(create('eve@example.com'), { name: 'Refused', message: 'username: This field is not in the expected form. (format)' })
   await t.rejects(create('eve', '--email', 'eve'), { name: 'Refused', message: 'email: This field is not in the expected form. (format)' })
   await t.rejects(create('eve', '--claims', '{"sub":"ada"}'), { name: 'UsageError', message: 'claims: "sub" is reserved' })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { bearer, build, fakeClock, folder, login, PASSWORD, post, refresh, register, registerAndLogin } from '../fixtures/app.ts'
-import { isProblem, lasting, failWrites, sql, tokensAnswer } from '../fixtures/accounts.ts'
+import { isProblem, lasting, failWrites, select, sql, tokensAnswer } from '../fixtures/accounts.ts'
 import { decode } from '../fixtures/forge.ts'
 import type { Pair } from '../fixtures/sockets.ts'
 
@@ -114,6 +114,13 @@ t.test('DELETE /sessions/{id} → 204 without a body; its tokens are dead at onc
   for (const pair of [lost, refreshed]) t.strictSame(await tokensAnswer(app, pair), { access: 401, refresh: 401 })
   t.strictSame(await tokensAnswer(app, own), { access: 200, refresh: 200 })
   isProblem(t, await end(sidOf(lost), own.access_token), 'not_found')
+})
+
+t.test('DELETE /sessions/{id} with the id in capitals → 204, and the audit has it as it is', async (t) => {
+  const pair = await registerAndLogin(app, 'shouting')
+  t.equal((await end(String(sidOf(pair)).toUpperCase(), pair.access_token)).statusCode, 204)
+  t.strictSame(await tokensAnswer(app, pair), { access: 401, refresh: 401 })
+  t.strictSame(select(path, 'SELECT event FROM audit_events WHERE session_id = ? ORDER BY id DESC', sidOf(pair))[0], { event: 'session_logout' })
 })
 
 t.test('DELETE /sessions/{id} of the caller\'s own session → 204, and its access token is dead', async (t) => {
