@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { build as buildApp } from '../../src/app.ts'
 import { limitNames } from '../../src/rate-limits.ts'
@@ -211,6 +212,20 @@ t.test('live sessions are counted at the start and every minute; when that fails
   await app.inject({ method: 'POST', url: '/logout/all', headers: bearer((await login(app)).access_token) })
   runInterval(COUNT_SESSIONS_EVERY)
   await eventually(async () => await live() === 0)
+})
+
+t.test('a stop while the live sessions are counted waits for the count, and logs no error', async (t) => {
+  const runInterval = captureIntervals(t)
+  const { app, lines } = await measured(t)
+  const { countLive } = app.sessions
+  const counts = t.capture(app.sessions, 'countLive', async () => {
+    await delay(20)
+    return await countLive()
+  })
+  runInterval(COUNT_SESSIONS_EVERY)
+  await app.close()
+  t.strictSame(await Promise.all(counts().map((count) => 'returned' in count && count.returned)), [0])
+  t.strictSame(lines.filter(({ level }) => Number(level) > 30), [])
 })
 
 /** Two sessions, from a start before. */
