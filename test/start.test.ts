@@ -172,7 +172,12 @@ t.test('an error that an operator can mend is one line, whatever wraps it; any o
   t.equal(explain(new Unavailable(coded('SQLITE_FULL'))), 'latchkey: DATABASE_URL: the disk is full (SQLITE_FULL)')
   t.equal(explain(coded('SQLITE_READONLY_DIRECTORY')), 'latchkey: DATABASE_URL: the database cannot be written (SQLITE_READONLY_DIRECTORY)')
   t.equal(explain(coded('SQLITE_IOERR_WRITE')), 'latchkey: DATABASE_URL: the disk fails (SQLITE_IOERR_WRITE)')
-  t.equal(explain(new Unavailable('text')), 'latchkey: the database is unavailable')
+  for (const cause of ['text', ...['ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EACCES'].map(coded)]) {
+    t.equal(explain(new Unavailable(cause)), 'latchkey: the database is unavailable', String(cause))
+  }
+  t.equal(explain(Object.assign(coded('EACCES'), { syscall: 'listen' })), 'latchkey: PORT: it is reserved for root (EACCES)')
+  t.equal(explain(Object.assign(coded('EADDRINUSE'), { syscall: 'listen' })), 'latchkey: PORT: another process listens there already (EADDRINUSE)')
+  t.equal(explain(Object.assign(coded('EACCES'), { syscall: 'mkdir' })), 'latchkey: DATABASE_URL: the data folder cannot be written (EACCES)')
   for (const fault of [new TypeError('ours'), coded('ERR_OF_OURS'), coded('SQLITE_ERROR'), coded('constructor'), 'text', undefined]) {
     t.equal(explain(fault), fault)
   }
