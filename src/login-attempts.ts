@@ -1,15 +1,7 @@
 import { createHmac } from 'node:crypto'
+import { FREE_AT_ADDRESS, FREE_EVERYWHERE } from './db/login-attempts.ts'
 import type { Store } from './db/open.ts'
 import { canonical, loginKey } from './identity.ts'
-
-/**
- * What keeps guesses of passwords few, without letting a guesser lock anybody out (docs/defence.md).
- * Two counters, in the database, so that restarts and replicas share them:
- * - of a name at an address block: `FREE_AT_ADDRESS` failures, then a delay that doubles;
- * - of a name at all addresses but those from which that account has logged in lately: `FREE_EVERYWHERE` failures an hour.
- */
-export const FREE_AT_ADDRESS = 5
-export const FREE_EVERYWHERE = 50
 
 /** A login from here so recently makes an address one of the account's own. */
 export const KNOWN_FOR = 30 * 86_400_000
@@ -46,6 +38,12 @@ export type Admission =
 
 export type LoginAttempts = ReturnType<typeof createLoginAttempts>
 
+/**
+ * What keeps guesses of passwords few, without letting a guesser lock anybody out (docs/defence.md).
+ * Two counters, in the database, so that restarts and replicas share them:
+ * - of a name at an address block: `FREE_AT_ADDRESS` failures, then a delay that doubles;
+ * - of a name at all addresses but those from which that account has logged in lately: `FREE_EVERYWHERE` failures an hour.
+ */
 export function createLoginAttempts ({ store, key, now }: Dependencies) {
   const verdicts = createVerdicts()
   // As JSON, for a name may contain whatever would stand between the parts, and would then be another counter's.
