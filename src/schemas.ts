@@ -5,6 +5,7 @@ import { codes, fieldCodes } from './errors.ts'
 import { invalidCredentials, invalidFields, tooShort } from './failure-examples.ts'
 import { LONGEST_TOKEN } from './jwt-form.ts'
 import * as example from './schema-examples.ts'
+import { USER_AGENT_KEPT } from './user-agent.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
 
@@ -94,7 +95,7 @@ export const Session = Type.Object({
   last_used_at: Time('The last refresh that gave a new refresh token, or the login.'),
   expires_at: Time('When it ends unless it is refreshed before.'),
   ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
-  user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
+  user_agent: Type.String({ pattern: '^.*$', maxLength: USER_AGENT_KEPT, description: `The first ${USER_AGENT_KEPT} characters of the User-Agent of the login; a control character is U+FFFD.`, examples: ['curl/8.5.0'] }),
   current: Type.Boolean({ description: 'Whether the access token of this request belongs to it.' })
 }, { $id: 'Session', additionalProperties: false, examples: [example.session] })
 
