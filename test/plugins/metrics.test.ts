@@ -12,6 +12,7 @@ import { bearer, build, fakeClock, folder, getPrivate, login, PASSWORD, post, re
 import { holdAgainstContract } from '../fixtures/contract.ts'
 import { captureLog } from '../fixtures/refresh.ts'
 import { onPostgres } from '../fixtures/postgres.ts'
+import { portOf } from '../fixtures/process.ts'
 import { exchange, get } from '../fixtures/socket.ts'
 import { captureIntervals } from '../fixtures/timers.ts'
 
@@ -91,9 +92,7 @@ t.test('an address that nobody can listen at → no start, and one line that nam
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => other.close())
-  const address = other.address()
-  const port = typeof address === 'object' ? address?.port : undefined
-  await t.rejects(build(t, { env: { LATCHKEY_METRICS: `127.0.0.1:${port}` } }), { name: 'ConfigError', message: 'LATCHKEY_METRICS: nobody can listen there (EADDRINUSE)' })
+  await t.rejects(build(t, { env: { LATCHKEY_METRICS: `127.0.0.1:${portOf(other)}` } }), { name: 'ConfigError', message: 'LATCHKEY_METRICS: nobody can listen there (EADDRINUSE)' })
   await t.rejects(build(t, { env: { LATCHKEY_METRICS: '192.0.2.1:0' } }), { name: 'ConfigError', message: 'LATCHKEY_METRICS: nobody can listen there (EADDRNOTAVAIL)' })
 })
 
