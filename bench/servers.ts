@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-export interface Server {
+interface Server {
   url: string
   /** From the spawn to the first 200 of /livez or /token, in ms. */
   startedIn: number

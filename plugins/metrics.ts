@@ -14,7 +14,7 @@ declare module 'fastify' {
 
 const COUNT_SESSIONS_EVERY = 60_000
 
-export interface MetricsAddress {
+interface MetricsAddress {
   host: string
   port: number
 }

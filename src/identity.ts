@@ -14,7 +14,7 @@ const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const LONGEST_LOCAL_PART = 64
 const LONGEST_EMAIL = 254
 
-export type NameFault = 'format' | 'too_short' | 'too_long'
+type NameFault = 'format' | 'too_short' | 'too_long'
 
 /**
  * The form in which names are compared: case and compatibility variants are one name.

@@ -33,7 +33,7 @@ const FAILURE_FACTOR = 1.3
 
 export type Passwords = ReturnType<typeof createPasswords>
 
-export interface Verdict {
+interface Verdict {
   matches: boolean
   /** The hash is of another cost, key or scheme than today's, and a new one is to take its place. */
   outdated: boolean

@@ -29,14 +29,14 @@ export const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\
 const Seconds = (description: string) => Type.Integer({ format: 'int32', minimum: 0, maximum: TEN_YEARS, description })
 const Base64url = (description: string) => Type.String({ pattern: '^[\\w-]+$', maxLength: 1_024, description })
 
-export const Username = Type.String({
+const Username = Type.String({
   'x-policy': 'username',
   maxLength: BODY_LIMIT,
   description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.',
   examples: ['ada']
 })
 
-export const NewPassword = Type.String({
+const NewPassword = Type.String({
   'x-policy': 'new-password',
   format: 'password',
   maxLength: BODY_LIMIT,

@@ -19,7 +19,7 @@ export interface Incoming {
 }
 
 /** The account as it will be, with what it had to leave behind; or every reason why there will be none. */
-export type Mapped = { user: User, without?: string } | { reasons: string[] }
+type Mapped = { user: User, without?: string } | { reasons: string[] }
 
 /** Bytes: the id is in each access token, whose length is limited. */
 const LONGEST_ID = 255
