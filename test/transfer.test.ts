@@ -83,7 +83,7 @@ t.test('latchkey import of many refused rows → the first twenty by name, and h
   await t.rejects(imported(here(path), [header, ...clashing].join('\n')), { message: /-0, .*-19 and 2 more$/ })
 })
 
-t.test('latchkey import of two keys that begin at one moment → the second is refused by name', async (t) => {
+t.test('latchkey import of two keys that begin at one moment → one of them is refused by name', async (t) => {
   const { lines } = await house(t)
   const [header = '', key = ''] = lines.split('\n')
   const second = key.replace(/"kid":"[^"]+"/, '"kid":"second"')
