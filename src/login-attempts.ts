@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { FREE_AT_ADDRESS, FREE_EVERYWHERE } from './db/login-attempts.ts'
 import type { Store } from './db/open.ts'
 import { canonical, loginKey } from './identity.ts'
+import { createVerdicts } from './verdicts.ts'
 
 /** A login from here so recently makes an address one of the account's own. */
 export const KNOWN_FOR = 30 * 86_400_000
@@ -138,34 +139,4 @@ function keyOf (name: string): string {
 
 function refused (wait: number) {
   return { outcome: 'refused' as const, retryAfter: Math.ceil(wait / 1000) }
-}
-
-/** Who waits for a verdict on which counter. */
-function createVerdicts () {
-  const waiting = new Map<string, Set<() => void>>()
-
-  /** Resolves at the next verdict on `id` here, or after `longest` ms. */
-  function next (id: string, longest: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer)
-        forget(id, wake)
-        resolve()
-      }
-      const timer = setTimeout(wake, longest)
-      waiting.set(id, (waiting.get(id) ?? new Set()).add(wake))
-    })
-  }
-
-  function forget (id: string, wake: () => void) {
-    const others = waiting.get(id)
-    others?.delete(wake)
-    if (others?.size === 0) waiting.delete(id)
-  }
-
-  function announce (id: string) {
-    for (const wake of [...waiting.get(id) ?? []]) wake()
-  }
-
-  return { next, announce }
 }

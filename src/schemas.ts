@@ -29,13 +29,6 @@ export const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\
 const Seconds = (description: string) => Type.Integer({ format: 'int32', minimum: 0, maximum: TEN_YEARS, description })
 const Base64url = (description: string) => Type.String({ pattern: '^[\\w-]+$', maxLength: 1_024, description })
 
-const Username = Type.String({
-  'x-policy': 'username',
-  maxLength: BODY_LIMIT,
-  description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.',
-  examples: ['ada']
-})
-
 const NewPassword = Type.String({
   'x-policy': 'new-password',
   format: 'password',
@@ -49,7 +42,9 @@ const AnyPassword = Type.String({ format: 'password', maxLength: BODY_LIMIT, des
 const RefreshToken = Type.String({ maxLength: BODY_LIMIT, description: 'The refresh token that was received last.' })
 
 export const Registration = Type.Object({
-  username: Username,
+  username: Type.String({
+    'x-policy': 'username', maxLength: BODY_LIMIT, description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.', examples: ['ada']
+  }),
   password: NewPassword,
   email: Type.Optional(nullable('string', {
     'x-policy': 'email', maxLength: BODY_LIMIT, description: 'An e-mail address; null is the same as none.', examples: ['ada@example.com']
