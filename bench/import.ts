@@ -1,20 +1,18 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createWriteStream, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
+import { folder } from './figures.ts'
 
 /** `BENCH_POSTGRES_URL` names a server on which a database may be created; without it SQLite alone is measured. */
 const postgres = process.env['BENCH_POSTGRES_URL']
 const COUNTS = (process.env['USERS'] ?? '10000,100000').split(',').map(Number)
 const SECRET = randomBytes(32).toString('base64')
-
-const folder = mkdtempSync(join(tmpdir(), 'latchkey-import-'))
 
 /** What Django writes for so many users, of whom every tenth has no address. */
 async function writeDump (path: string, count: number) {
@@ -75,14 +73,11 @@ function note (database: string, users: number, { seconds, 'peak MB': peak }: Aw
   figures.push({ database, users, seconds: Number(seconds.toFixed(1)), 'users a second': Math.round(users / seconds), 'peak MB': Math.round(peak) })
 }
 
-try {
-  for (const count of COUNTS) {
-    const dump = join(folder, `${count}.json`)
-    await writeDump(dump, count)
-    note('SQLite', count, await measure(dump, { DATABASE_URL: `file:${join(folder, String(count), 'latchkey.db')}` }))
-    if (postgres) note('PostgreSQL', count, await withDatabase(postgres, (url) => measure(dump, { DATABASE_URL: url, LATCHKEY_SECRET: SECRET })))
-  }
-  console.table(figures)
-} finally {
-  rmSync(folder, { recursive: true, force: true })
+const path = folder()
+for (const count of COUNTS) {
+  const dump = join(path, `${count}.json`)
+  await writeDump(dump, count)
+  note('SQLite', count, await measure(dump, { DATABASE_URL: `file:${join(path, String(count), 'latchkey.db')}` }))
+  if (postgres) note('PostgreSQL', count, await withDatabase(postgres, (url) => measure(dump, { DATABASE_URL: url, LATCHKEY_SECRET: SECRET })))
 }
+console.table(figures)

@@ -40,7 +40,7 @@ const path = folder()
 const env = { ...onFile(path), LATCHKEY_TRUST_PROXY: '127.0.0.1', LATCHKEY_BCRYPT_COST: COST }
 await seed(env, 0)
 addUsers()
-const server = await startServer('src/server.js', { port: 4120, probe: '/livez', env })
+const server = await startServer('src/server.js', { port: 4120, env })
 
 /** The time of one failing login, ms. */
 async function timed (username: string, expected: number, from = newAddress()): Promise<number> {

@@ -7,7 +7,7 @@ import { startServer } from './servers.ts'
 
 const TOKENS = 1_000
 const MANY = 1_000_000
-const server = process.env['TEST_POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+const server = process.env['BENCH_POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 const names = { small: 'latchkey_bench_small', large: 'latchkey_bench_large' }
 const urlOf = (name: string) => Object.assign(new URL(server), { pathname: `/${name}` }).href
 
@@ -43,7 +43,7 @@ async function main () {
     'CREATE TABLE floor_sessions (LIKE sessions INCLUDING ALL)', 'INSERT INTO floor_sessions SELECT * FROM sessions',
     'CREATE TABLE floor_counters (id text PRIMARY KEY, n integer, at bigint)', 'INSERT INTO floor_counters SELECT id, 0, 0 FROM sessions')
 
-  const start = (module: string, port: number, env: NodeJS.ProcessEnv) => startServer(module, { port, probe: '/livez', env })
+  const start = (module: string, port: number, env: NodeJS.ProcessEnv) => startServer(module, { port, env })
   const floor = await start('bench/floor-postgres.js', 4130, small)
   const one = await start('src/server.js', 4131, small)
   const other = await start('src/server.js', 4132, small)

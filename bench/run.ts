@@ -27,10 +27,10 @@ async function main () {
   console.log(`making ${MANY} sessions`)
   multiplySessions(large, MANY)
 
-  const floor = await startServer('bench/floor.js', { port: 4100, probe: '/livez', env: { SECRET: FLOOR_SECRET } })
-  const latchkey = await startServer('src/server.js', { port: 4101, probe: '/livez', env: onFile(small) })
-  const complete = await startServer('src/server.js', { port: 4102, probe: '/livez', env: { ...onFile(small), ...everything(4102) } })
-  const crowded = await startServer('src/server.js', { port: 4103, probe: '/livez', env: onFile(large) })
+  const floor = await startServer('bench/floor.js', { port: 4100, env: { SECRET: FLOOR_SECRET } })
+  const latchkey = await startServer('src/server.js', { port: 4101, env: onFile(small) })
+  const complete = await startServer('src/server.js', { port: 4102, env: { ...onFile(small), ...everything(4102) } })
+  const crowded = await startServer('src/server.js', { port: 4103, env: onFile(large) })
   try {
     report('first 200 after the start, s', latchkey.startedIn / 1000, ['≤', 1])
     report('memory before any login, MB', latchkey.memory(), ['≤', 120])

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-export interface Server {
+interface Server {
   url: string
-  /** From the spawn to the first 200 of /livez or /token, in ms. */
+  /** From the spawn to the first 200 of /livez, in ms. */
   startedIn: number
   /** Resident memory now, in MB. */
   memory: () => number
@@ -13,13 +13,13 @@ export interface Server {
 }
 
 /** Starts a built module as a process of its own; its log goes nowhere, as a collector would take it. */
-export async function startServer (module: string, { port, probe, env = {} }: { port: number, probe: string, env?: NodeJS.ProcessEnv }): Promise<Server> {
+export async function startServer (module: string, { port, env = {} }: { port: number, env?: NodeJS.ProcessEnv }): Promise<Server> {
   const path = fileURLToPath(new URL(`../${module}`, import.meta.url))
   const start = performance.now()
   const child = spawn(process.execPath, [path], { env: { ...process.env, ...env, PORT: String(port) }, stdio: ['ignore', 'ignore', 'inherit'] })
   process.on('exit', () => child.kill('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
-  await firstAnswer(`${url}${probe}`, child)
+  await firstAnswer(`${url}/livez`, child)
   return {
     url,
     startedIn: performance.now() - start,

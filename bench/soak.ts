@@ -13,7 +13,7 @@ const WARM_UP = 0.3
 
 const path = folder()
 const tokens = await seed(onFile(path), TOKENS)
-const server = await startServer('src/server.js', { port: 4140, probe: '/livez', env: { ...onFile(path), ...everything(4140) } })
+const server = await startServer('src/server.js', { port: 4140, env: { ...onFile(path), ...everything(4140) } })
 const memory: number[] = []
 const started = performance.now()
 const minutes = () => (performance.now() - started) / 60_000

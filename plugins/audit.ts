@@ -34,7 +34,7 @@ async function audit (app: FastifyInstance) {
   const isNewWindow = createFirsts(1)
   let refusals = 0
   app.decorateRequest('auditRefusal', async function (refused, { details, ...subject } = {}) {
-    const time = now()
+    const time = performance.now()
     if (isNewWindow('', REFUSALS_APART, time)) refusals = 0
     if (refusals >= MOST_REFUSALS || !isFirst(`${refused} ${this.addressBlock}`, REFUSALS_APART, time)) return
     refusals += 1

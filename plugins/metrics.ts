@@ -14,7 +14,7 @@ declare module 'fastify' {
 
 const COUNT_SESSIONS_EVERY = 60_000
 
-export interface MetricsAddress {
+interface MetricsAddress {
   host: string
   port: number
 }
@@ -46,10 +46,9 @@ async function metrics (app: FastifyInstance, { address }: { address: MetricsAdd
     await server.listen(address).catch((error: NodeJS.ErrnoException) => { throw new ConfigError(`LATCHKEY_METRICS: nobody can listen there (${error.code})`) })
     app.log.info(`metrics at ${server.listeningOrigin}/metrics`)
   })
-  app.addHook('onClose', async () => {
-    await stopCounting()
-    await server.close()
-  })
+  // This plugin is the first, so its onClose is the last: the database is closed by then.
+  app.addHook('preClose', stopCounting)
+  app.addHook('onClose', async () => { await server.close() })
 }
 
 export default fp(metrics, { fastify: '5.x', name: 'metrics' })

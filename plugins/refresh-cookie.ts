@@ -7,7 +7,7 @@ import { fieldError } from '../src/errors.ts'
 import type { Tokens } from '../src/session-tokens.ts'
 import { presentTokens } from '../src/token-pair.ts'
 
-export type Transport = 'body' | 'cookie'
+type Transport = 'body' | 'cookie'
 
 declare module 'fastify' {
   interface FastifyInstance {

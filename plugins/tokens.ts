@@ -27,7 +27,7 @@ interface Options {
 }
 
 /** What deserves a record beside an ordinary rotation. */
-const eventsOfRefresh: Partial<Record<string, AuditEventName>> = {
+const eventsOfRefresh: Partial<Record<Refreshed['step'], AuditEventName>> = {
   recover: 'session_recovered',
   fast_forward: 'session_fast_forward',
   reuse: 'authn_token_reuse'

@@ -16,7 +16,7 @@ const JITTER = 0.1
 const IAT_LEEWAY = 30_000
 
 /** Whom a token is for, and what their operator adds to it. */
-export interface Subject {
+interface Subject {
   userId: string
   sessionId: string
   /** The session's absolute end (ms): no token outlives it. */
@@ -38,7 +38,7 @@ export interface AccessClaims {
   sid: string
 }
 
-export type Verified = { outcome: 'valid', claims: AccessClaims } | { outcome: 'expired' } | { outcome: 'invalid' }
+type Verified = { outcome: 'valid', claims: AccessClaims } | { outcome: 'expired' } | { outcome: 'invalid' }
 
 export type AccessTokens = ReturnType<typeof createAccessTokens>
 

@@ -42,9 +42,9 @@ import type { Config } from './config.ts'
 import { expectSecret } from './missing-secret.ts'
 import { policyKeyword } from './policy-keyword.ts'
 import { RequestLog } from './request-log.ts'
+import { BODY_LIMIT } from './schemas.ts'
 import { loadSecrets } from './secrets.ts'
 
-const BODY_LIMIT = 16_384
 /** Docker kills after 10 s what has not stopped. */
 const CLOSING_GRACE = 8_000
 /** Proxies keep an idle connection for 60 s as a rule. One that we ended before them would break under the request they are sending (ms). */

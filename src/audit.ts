@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from 'uuid'
 import type { AuditEvent } from './db/open.ts'
+import { keptUserAgent } from './user-agent.ts'
 
 /** What is recorded, in the words of the OWASP logging vocabulary where it has one. Ordinary rotations are not: they are counted. */
 export const auditEvents = [
@@ -49,8 +50,6 @@ export interface AuditSource {
   requestId: string | null
 }
 
-const USER_AGENT_KEPT = 64
-
 /** Tells the events of one millisecond apart, so that they keep their order. */
 let recorded = 0
 
@@ -63,8 +62,7 @@ export function auditEvent (event: AuditEventName, { userId, sessionId, details 
     userId: userId ?? null,
     sessionId: sessionId ?? null,
     ip,
-    // JSON leaves U+009B as it is, with which a sequence for the terminal can begin (ECMA-48 §5.4).
-    userAgent: userAgent?.slice(0, USER_AGENT_KEPT).replace(/\p{Cc}/gu, '\ufffd') ?? null,
+    userAgent: userAgent === null ? null : keptUserAgent(userAgent),
     requestId,
     details: details === undefined ? null : JSON.stringify(details)
   }

@@ -7,7 +7,7 @@ const reserved = new Set([
 const MOST_BYTES = 1_024
 const DEEPEST = 3
 
-export type ParsedClaims = { outcome: 'valid', claims: string } | { outcome: 'invalid', reason: string }
+type ParsedClaims = { outcome: 'valid', claims: string } | { outcome: 'invalid', reason: string }
 
 /** Custom claims as an operator gives them: a JSON object of at most 1 KiB and three levels. */
 export function parseClaims (json: string): ParsedClaims {

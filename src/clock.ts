@@ -1,8 +1,6 @@
 /** A look at the server's clock is as good as its way there and back was short; the best of so many counts. */
 const LOOKS = 3
 
-export type Clock = ReturnType<typeof createClock>
-
 /**
  * The clock of the service: the local one, set by the one that all replicas share, so that they agree whatever their own say.
  * @param serverTime undefined when there is no other process to agree with.

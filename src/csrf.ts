@@ -1,4 +1,4 @@
-export interface CrossSiteHeaders {
+interface CrossSiteHeaders {
   origin: string | undefined
   /** Sec-Fetch-Site. */
   site: string | undefined

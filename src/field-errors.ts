@@ -1,7 +1,7 @@
 import { type FieldCode, type FieldError, fieldError } from './errors.ts'
 
 /** What Ajv says of one fault. */
-export interface Fault {
+interface Fault {
   keyword: string
   instancePath: string
   params: Record<string, unknown>

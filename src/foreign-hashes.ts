@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { Task } from './hash-worker.js'
 
 /** A hash that another system made of a password as it was typed, in Django's form or in PHC's. */
-export interface ForeignHash {
+interface ForeignHash {
   /** The work of comparing a password with it; it must not be empty. */
   compare: (password: string) => Task
   /** The system read so many bytes of a password: what comes after them may be wrong, and it matches all the same. */
   reads: number
 }
 
-export type ReadHash =
+type ReadHash =
   | { outcome: 'known', hash: ForeignHash }
   /** The account has no password: Django's `!…`. */
   | { outcome: 'unusable' }

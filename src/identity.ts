@@ -17,7 +17,7 @@ const LONGEST_EMAIL = 254
 /** Letters and marks are among them, by which two names would look like one. Of a login nothing is asked: older accounts may have some. */
 const invisible = /\p{Default_Ignorable_Code_Point}/u
 
-export type NameFault = 'format' | 'too_short' | 'too_long'
+type NameFault = 'format' | 'too_short' | 'too_long'
 
 /**
  * The form in which names are compared: case and compatibility variants are one name.

@@ -10,7 +10,7 @@ import { makeReady, type TokenKey } from './token-key.ts'
 type Settings = Pick<Config, 'publicUrl' | 'audience' | 'algorithm' | 'hsSecret' | 'hsSecretFallbacks' | 'accessTtl' | 'leeway'>
 type KeyStore = Pick<Store, 'insertSigningKey' | 'listSigningKeys' | 'rewrapSigningKey'>
 
-export interface Dependencies {
+interface Dependencies {
   store: KeyStore
   secrets: Secrets
   settings: Settings

@@ -13,7 +13,7 @@ export interface Dependencies {
 }
 
 /** `reserve`: it verifies, and would sign if a shared secret did not. */
-export type KeyState = 'coming' | 'signing' | 'reserve' | 'retiring' | 'retired' | 'revoked'
+type KeyState = 'coming' | 'signing' | 'reserve' | 'retiring' | 'retired' | 'revoked'
 
 /**
  * Inserts a new key. It is announced first and signs when every verifier has seen it; `immediately` is for a compromise:

@@ -1,15 +1,8 @@
 import { createHmac } from 'node:crypto'
+import { FREE_AT_ADDRESS, FREE_EVERYWHERE } from './db/login-attempts.ts'
 import type { Store } from './db/open.ts'
 import { canonical, loginKey } from './identity.ts'
-
-/**
- * What keeps guesses of passwords few, without letting a guesser lock anybody out (docs/defence.md).
- * Two counters, in the database, so that restarts and replicas share them:
- * - of a name at an address block: `FREE_AT_ADDRESS` failures, then a delay that doubles;
- * - of a name at all addresses but those from which that account has logged in lately: `FREE_EVERYWHERE` failures an hour.
- */
-export const FREE_AT_ADDRESS = 5
-export const FREE_EVERYWHERE = 50
+import { createVerdicts } from './verdicts.ts'
 
 /** A login from here so recently makes an address one of the account's own. */
 export const KNOWN_FOR = 30 * 86_400_000
@@ -46,6 +39,12 @@ export type Admission =
 
 export type LoginAttempts = ReturnType<typeof createLoginAttempts>
 
+/**
+ * What keeps guesses of passwords few, without letting a guesser lock anybody out (docs/defence.md).
+ * Two counters, in the database, so that restarts and replicas share them:
+ * - of a name at an address block: `FREE_AT_ADDRESS` failures, then a delay that doubles;
+ * - of a name at all addresses but those from which that account has logged in lately: `FREE_EVERYWHERE` failures an hour.
+ */
 export function createLoginAttempts ({ store, key, now }: Dependencies) {
   const verdicts = createVerdicts()
   // As JSON, for a name may contain whatever would stand between the parts, and would then be another counter's.
@@ -140,34 +139,4 @@ function keyOf (name: string): string {
 
 function refused (wait: number) {
   return { outcome: 'refused' as const, retryAfter: Math.ceil(wait / 1000) }
-}
-
-/** Who waits for a verdict on which counter. */
-function createVerdicts () {
-  const waiting = new Map<string, Set<() => void>>()
-
-  /** Resolves at the next verdict on `id` here, or after `longest` ms. */
-  function next (id: string, longest: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer)
-        forget(id, wake)
-        resolve()
-      }
-      const timer = setTimeout(wake, longest)
-      waiting.set(id, (waiting.get(id) ?? new Set()).add(wake))
-    })
-  }
-
-  function forget (id: string, wake: () => void) {
-    const others = waiting.get(id)
-    others?.delete(wake)
-    if (others?.size === 0) waiting.delete(id)
-  }
-
-  function announce (id: string) {
-    for (const wake of [...waiting.get(id) ?? []]) wake()
-  }
-
-  return { next, announce }
 }

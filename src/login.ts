@@ -4,7 +4,7 @@ import type { Passwords } from './passwords.ts'
 import type { Client, Opened, Sessions } from './sessions.ts'
 import { findUserByName, loginNames } from './users.ts'
 
-export interface Dependencies {
+interface Dependencies {
   store: Pick<Store, 'findUserByEmail' | 'findUserByUsername'>
   passwords: Passwords
   sessions: Sessions

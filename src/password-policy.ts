@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { canonical } from './identity.ts'
 
-export type PasswordFault = 'too_short' | 'too_long' | 'format' | 'common_password' | 'resembles_user'
+type PasswordFault = 'too_short' | 'too_long' | 'format' | 'common_password' | 'resembles_user'
 
 const LONGEST = 1024
 export const passwordLimits = (least: number) => ({ too_short: least, too_long: LONGEST })

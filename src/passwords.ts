@@ -1,11 +1,9 @@
 import { createHmac } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Piscina } from 'piscina'
 import type { Config } from './config.ts'
 import { readForeignHash } from './foreign-hashes.ts'
-import type { Done, Task } from './hash-worker.js'
+import { createHashThreads } from './hash-threads.ts'
 import { fingerprint } from './secrets.ts'
-import { Unavailable } from './unavailable.ts'
 
 type Settings = Pick<Config, 'bcryptCost' | 'hashThreads' | 'hashQueue' | 'passwordPepper' | 'passwordPepperFallbacks'>
 
@@ -33,7 +31,7 @@ const FAILURE_FACTOR = 1.3
 
 export type Passwords = ReturnType<typeof createPasswords>
 
-export interface Verdict {
+interface Verdict {
   matches: boolean
   /** The hash is of another cost, key or scheme than today's, and a new one is to take its place. */
   outdated: boolean
@@ -42,59 +40,21 @@ export interface Verdict {
 }
 
 /**
- * Hashes and compares passwords with bcrypt over a keyed pre-hash, in worker threads that start at first use.
- * @param waited is told how long each hash waited for a thread.
+ * Hashes and compares passwords with bcrypt over a keyed pre-hash.
  * bcrypt reads 72 bytes; the pre-hash (OWASP Password Storage: HMAC-SHA-384, base64) lets every byte count.
+ * @param waited is told how long each hash waited for a thread.
  */
 export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordPepper, passwordPepperFallbacks }: Settings, waited: (ms: number) => void = () => {}) {
   const primary = passwordPepper === undefined ? builtIn : pepper(passwordPepper)
   const keys = new Map([builtIn, primary, ...passwordPepperFallbacks.map(pepper)].map((one) => [one.id, one]))
   const decoy = `$2b$${digits(bcryptCost)}$${DECOY}`
-  let pool: Piscina | undefined
-  let closed = false
+  const threads = createHashThreads(hashThreads, waited)
   let slots = 0
   let costOfToday: number | undefined
 
-  async function run<T extends string | boolean> (task: Task): Promise<Done<T>> {
-    // Piscina would start a thread anew, and nobody would end it.
-    if (closed) throw new Error('the hashing threads have been stopped')
-    const used = pool ??= startPool()
-    const asked = performance.now()
-    const done: Done<T> = await used.run(task).catch(async (error: unknown) => {
-      if (used.threads.length === 0) await discard(used)
-      throw new Unavailable(error, 'a hashing thread')
-    })
-    waited(performance.now() - asked - done.took)
-    return done
-  }
-
-  function startPool (): Piscina {
-    const started = new Piscina({
-      filename: new URL('./hash-worker.js', import.meta.url).href,
-      // None of the loaders that this process may have been started with.
-      execArgv: [],
-      maxThreads: hashThreads,
-      minThreads: 1,
-      // A thread takes longer to start than a password to hash: one that has started stays.
-      idleTimeout: Infinity
-    })
-    return started.on('error', () => discard(started))
-  }
-
-  /**
-   * A thread that dies at work fails its own task. For those that cannot even start Piscina tries no other,
-   * and what has been asked of it would wait for ever: it fails now, and the next task begins anew.
-   */
-  async function discard (failed: Piscina) {
-    // Ended twice, it would start a thread again.
-    if (pool !== failed) return
-    pool = undefined
-    await failed.destroy()
-  }
-
   /** @returns the stored form of a new password. */
   async function hash (password: string): Promise<string> {
-    const { result } = await run<string>({ text: preHash(password, primary), cost: bcryptCost })
+    const { result } = await threads.run<string>({ text: preHash(password, primary), cost: bcryptCost })
     return `bcrypt_hmac_sha384$${primary.id}$${digits(bcryptCost)}$${result.slice(-53)}`
   }
 
@@ -104,7 +64,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
     const comparable = stored !== undefined && password !== '' && password.isWellFormed()
     const comparison = comparable ? comparisonWith(stored, password) : undefined
     const { task, outdated, ofToday } = comparison ?? { task: { text: preHash(password, primary), hash: decoy }, outdated: false, ofToday: true }
-    const { result, took } = await run<boolean>(task)
+    const { result, took } = await threads.run<boolean>(task)
     if (ofToday) costOfToday = took
     return { matches: result && comparison !== undefined, outdated, took }
   }
@@ -130,7 +90,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
   }
 
   async function measure (): Promise<number> {
-    const { took } = await run({ text: preHash('', primary), hash: decoy })
+    const { took } = await threads.run({ text: preHash('', primary), hash: decoy })
     costOfToday = took
     return took
   }
@@ -146,12 +106,7 @@ export function createPasswords ({ bcryptCost, hashThreads, hashQueue, passwordP
     return { release: () => { slots -= 1 } }
   }
 
-  async function close () {
-    closed = true
-    await pool?.destroy()
-  }
-
-  return { hash, verify, evenOut, reserve, places: () => slots, close }
+  return { hash, verify, evenOut, reserve, places: () => slots, close: threads.close }
 }
 
 function pepper (key: string): Pepper {

@@ -2,7 +2,7 @@ import { headerOf } from './jwt-form.ts'
 import type { Session } from './db/open.ts'
 
 /** Signs and verifies under one secret; @fastify/jwt makes one for each (`plugins/jwt.ts`). */
-export interface RefreshJwt {
+interface RefreshJwt {
   sign: (claims: RefreshClaims) => string
   /** @throws for any token that is not ours. Expiry is left to the caller. */
   verify: (token: string) => RefreshClaims

@@ -3,7 +3,9 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { keyPairAlgorithms } from './algorithms.ts'
 import { codes, fieldCodes } from './errors.ts'
 import { invalidCredentials, invalidFields, tooShort } from './failure-examples.ts'
+import { LONGEST_TOKEN } from './jwt-form.ts'
 import * as example from './schema-examples.ts'
+import { USER_AGENT_KEPT } from './user-agent.ts'
 
 export type Routes<Options extends Record<string, unknown> = Record<never, never>> = FastifyPluginAsyncTypebox<Options>
 
@@ -13,49 +15,44 @@ const enumOf = <const T extends string>(values: readonly T[], description: strin
   Type.Unsafe<T>({ type: 'string', enum: values, description })
 const nullable = (type: 'string', options: object) => Type.Unsafe<string | null>({ ...options, type: [type, 'null'] })
 
-/** One or more sentences of ours, never of the client's. */
-const SENTENCE = '^\\S.*\\S$'
 /** More than anybody has; for clients that reserve memory. */
 const MOST_LISTED = 100_000
 
-/** The body limit is 16 KiB, so no string in a body is longer. */
-const LONGEST = 16_384
+/** Bytes; no string in a body is longer. */
+export const BODY_LIMIT = 16_384
 /** Seconds; no session lives longer than ten years. */
 const TEN_YEARS = 315_360_000
 
-const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$', maxLength: 4_096, description })
+/** One or more sentences of ours, never of the client's. */
+export const Sentence = (options: object = {}) => Type.String({ pattern: '^\\S.*\\S$', maxLength: 256, ...options })
+export const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$', maxLength: LONGEST_TOKEN, description })
 const Seconds = (description: string) => Type.Integer({ format: 'int32', minimum: 0, maximum: TEN_YEARS, description })
 const Base64url = (description: string) => Type.String({ pattern: '^[\\w-]+$', maxLength: 1_024, description })
 
-export const Username = Type.String({
-  'x-policy': 'username',
-  maxLength: LONGEST,
-  description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.',
-  examples: ['ada']
-})
-
-export const NewPassword = Type.String({
+const NewPassword = Type.String({
   'x-policy': 'new-password',
   format: 'password',
-  maxLength: LONGEST,
+  maxLength: BODY_LIMIT,
   description: '8 (unless set otherwise) to 1024 characters, any of Unicode, counted after NFC. Neither a common password nor the user\'s own name or address.',
   examples: [example.password]
 })
 
-const AnyPassword = Type.String({ format: 'password', maxLength: LONGEST, description: 'The password.', examples: [example.password] })
+const AnyPassword = Type.String({ format: 'password', maxLength: BODY_LIMIT, description: 'The password.', examples: [example.password] })
 
-const RefreshToken = Type.String({ maxLength: LONGEST, description: 'The refresh token that was received last.' })
+const RefreshToken = Type.String({ maxLength: BODY_LIMIT, description: 'The refresh token that was received last.' })
 
 export const Registration = Type.Object({
-  username: Username,
+  username: Type.String({
+    'x-policy': 'username', maxLength: BODY_LIMIT, description: '1 to 150 letters, digits and `@ . + - _`, counted after NFKC. With an `@` it has to be the account\'s own e-mail address.', examples: ['ada']
+  }),
   password: NewPassword,
   email: Type.Optional(nullable('string', {
-    'x-policy': 'email', maxLength: LONGEST, description: 'An e-mail address; null is the same as none.', examples: ['ada@example.com']
+    'x-policy': 'email', maxLength: BODY_LIMIT, description: 'An e-mail address; null is the same as none.', examples: ['ada@example.com']
   }))
 }, { $id: 'Registration', additionalProperties: false, examples: [{ username: 'ada', password: example.password, email: 'ada@example.com' }] })
 
 export const Credentials = Type.Object({
-  username: Type.String({ maxLength: LONGEST, description: 'The username, or the e-mail address.', examples: ['ada'] }),
+  username: Type.String({ maxLength: BODY_LIMIT, description: 'The username, or the e-mail address.', examples: ['ada'] }),
   password: AnyPassword,
   transport: Type.Optional(enumOf(['body', 'cookie'], 'Where the refresh token is to travel: in the body (unless said otherwise), or in a cookie, where LATCHKEY_COOKIES is on.'))
 }, { $id: 'Credentials', additionalProperties: false, examples: [{ username: 'ada', password: example.password }] })
@@ -93,7 +90,7 @@ export const Session = Type.Object({
   last_used_at: Time('The last refresh that gave a new refresh token, or the login.'),
   expires_at: Time('When it ends unless it is refreshed before.'),
   ip: Type.String({ pattern: '^[\\d.a-fA-F:]+(%\\w+)?$', maxLength: 64, description: 'The address of the login, or of the last refresh that gave a new token.', examples: ['203.0.113.7'] }),
-  user_agent: Type.String({ pattern: '^.*$', maxLength: 64, description: 'The first 64 characters of the User-Agent of the login.', examples: ['curl/8.5.0'] }),
+  user_agent: Type.String({ pattern: '^.*$', maxLength: USER_AGENT_KEPT, description: `The first ${USER_AGENT_KEPT} characters of the User-Agent of the login; a control character is U+FFFD.`, examples: ['curl/8.5.0'] }),
   current: Type.Boolean({ description: 'Whether the access token of this request belongs to it.' })
 }, { $id: 'Session', additionalProperties: false, examples: [example.session] })
 
@@ -126,16 +123,16 @@ export const Metadata = Type.Object({
 
 const FieldError = Type.Object({
   // The name of an unknown field is in it, and each of its characters may be written as two.
-  pointer: Type.String({ format: 'json-pointer', maxLength: 2 * LONGEST, description: 'JSON Pointer into the body; empty for the whole of it.', examples: ['/password'] }),
+  pointer: Type.String({ format: 'json-pointer', maxLength: 2 * BODY_LIMIT, description: 'JSON Pointer into the body; empty for the whole of it.', examples: ['/password'] }),
   code: enumOf(fieldCodes, 'What is wrong with it.'),
-  detail: Type.String({ pattern: SENTENCE, maxLength: 256, examples: [tooShort.detail] })
+  detail: Sentence({ examples: [tooShort.detail] })
 }, { $id: 'FieldError', additionalProperties: false, examples: [tooShort] })
 
 export const Problem = Type.Object({
   type: Type.Literal('about:blank'),
-  title: Type.String({ pattern: SENTENCE, maxLength: 64 }),
+  title: Sentence({ maxLength: 64 }),
   status: Type.Integer({ format: 'int32', minimum: 400, maximum: 599 }),
-  detail: Type.String({ pattern: SENTENCE, maxLength: 256 }),
+  detail: Sentence(),
   code: enumOf(codes, 'Stable; branch on it.'),
   request_id: Id('Names this request in the service\'s log.'),
   errors: Type.Optional(Type.Array(Type.Unsafe<Static<typeof FieldError>>({ $ref: 'FieldError#' }), { maxItems: 50 }))

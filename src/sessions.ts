@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import type { Session, User } from './db/open.ts'
 import { createRefresh, type RefreshDependencies } from './session-refresh.ts'
 import { createSessionTokens, type TokenDependencies, type Tokens } from './session-tokens.ts'
+import { keptUserAgent } from './user-agent.ts'
 
 export type Dependencies = RefreshDependencies & TokenDependencies & { settings: Pick<Config, 'sessionMax'> }
 
@@ -17,7 +18,6 @@ export interface Opened {
   tokens: Tokens
 }
 
-const USER_AGENT_KEPT = 64
 const COUNTED_AT_ONCE = 2_000
 
 export type Sessions = ReturnType<typeof createSessions>
@@ -46,7 +46,7 @@ export function createSessions (dependencies: Dependencies) {
       revokedReason: null,
       createdAt: time,
       ip: client.ip,
-      userAgent: client.userAgent.slice(0, USER_AGENT_KEPT)
+      userAgent: keptUserAgent(client.userAgent)
     }
     // Asked for together, they are committed together.
     const [opened] = await Promise.all([store.openSession(session), store.recordLogin(user, time)])

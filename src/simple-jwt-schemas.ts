@@ -4,21 +4,18 @@ import type { Code } from './errors.ts'
 import { referTo } from './failure-examples.ts'
 import { problemResponses } from './responses.ts'
 import * as example from './schema-examples.ts'
-import { ref } from './schemas.ts'
+import { BODY_LIMIT, ref, Sentence, Token } from './schemas.ts'
 import { faultName, fieldFaults, invalidJson, refusal } from './simple-jwt-examples.ts'
 
 export const SIMPLE_JWT = 'Simple JWT'
 
-/** The body limit is 16 KiB, so no string in a body is longer. */
-const LONGEST = 16_384
-const Token = (description: string) => Type.String({ pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$', maxLength: 4_096, description })
-const Given = (description: string) => Type.String({ maxLength: LONGEST, description })
+const Given = (description: string) => Type.String({ maxLength: BODY_LIMIT, description })
 /** More fields may be sent; they are passed over. */
 const body = { additionalProperties: true }
 
 export const Credentials = Type.Object({
   username: Given('The username, or the e-mail address.'),
-  password: Type.String({ format: 'password', maxLength: LONGEST, description: 'The password, to the last space.' })
+  password: Type.String({ format: 'password', maxLength: BODY_LIMIT, description: 'The password, to the last space.' })
 }, { $id: 'SimpleJwtCredentials', ...body, examples: [{ username: 'ada', password: example.password }] })
 
 export const Refresh = Type.Object({
@@ -43,16 +40,13 @@ export const Refreshed = Type.Object({
 
 export const Nothing = Type.Object({}, { $id: 'SimpleJwtNothing', additionalProperties: false, examples: [{}] })
 
-/** A sentence of ours, never of the client's. */
-const Sentence = Type.String({ pattern: '^\\S.*\\S$', maxLength: 256 })
-
 const Fault = Type.Object({
-  detail: Sentence,
+  detail: Sentence(),
   code: Type.Optional(Type.Literal('token_not_valid', { description: 'Of a token that is refused.' }))
 }, { $id: 'SimpleJwtFault', additionalProperties: false, examples: [refusal, invalidJson] })
 
 const FieldFaults = Type.Object(
-  Object.fromEntries(['username', 'password', 'refresh', 'token', 'non_field_errors'].map((name) => [name, Type.Optional(Type.Array(Sentence, { maxItems: 1 }))])),
+  Object.fromEntries(['username', 'password', 'refresh', 'token', 'non_field_errors'].map((name) => [name, Type.Optional(Type.Array(Sentence(), { maxItems: 1 }))])),
   { $id: 'SimpleJwtFieldFaults', additionalProperties: false, examples: [{ password: ['This field is required.'] }, fieldFaults], description: 'What is wrong, by field; `non_field_errors` is of the whole.' }
 )
 

@@ -47,7 +47,7 @@ export type FieldErrors = Record<string, string[]>
 
 export const blacklisted: FieldErrors = { non_field_errors: [BLACKLISTED] }
 
-export type Read<Name extends string> = { outcome: 'read', fields: Record<Name, string> } | { outcome: 'refused', errors: FieldErrors }
+type Read<Name extends string> = { outcome: 'read', fields: Record<Name, string> } | { outcome: 'refused', errors: FieldErrors }
 
 /** Reads text fields as a serializer of Django REST Framework does: numbers are text, and what nobody asked for is passed over. */
 export function readFields<Name extends string> (body: unknown, names: readonly Name[]): Read<Name> {

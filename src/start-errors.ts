@@ -12,7 +12,8 @@ const causes = new Map(Object.entries({
   EINVAL: 'HOST: this machine has no such address',
   ENOTFOUND: 'HOST: this machine has no such address',
   EAI_AGAIN: 'HOST: this name cannot be looked up now',
-  EACCES: 'DATABASE_URL: the data folder cannot be written, or PORT is reserved for root',
+  'listen EACCES': 'PORT: it is reserved for root',
+  EACCES: 'DATABASE_URL: the data folder cannot be written',
   EPERM: 'DATABASE_URL: the data folder cannot be written',
   EROFS: 'DATABASE_URL: the data folder cannot be written',
   ENOENT: 'DATABASE_URL: the data folder cannot be made',
@@ -38,8 +39,7 @@ const causes = new Map(Object.entries({
 export function explain (error: unknown): unknown {
   if (error instanceof ConfigError || error instanceof CannotOpen || error instanceof ImportError) return `latchkey: ${error.message}`
   const code = codeOf(error)
-  // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.
-  const cause = causes.get(code) ?? causes.get(code.split('_').slice(0, 2).join('_'))
+  const cause = causeOf(error, code)
   if (cause !== undefined) return `latchkey: ${cause} (${code})`
   return error instanceof Unavailable ? `latchkey: ${error.message}` : error
 }
@@ -51,6 +51,14 @@ export function exitCodeOf (error: unknown): number {
   const [, setting] = /^latchkey: (DATABASE_URL|HOST|PORT): /.exec(String(explain(error))) ?? []
   if (setting === undefined) return exitCodes.failed
   return setting === 'DATABASE_URL' ? exitCodes.database : exitCodes.configuration
+}
+
+function causeOf (error: unknown, code: string): string | undefined {
+  // Node's codes tell of our own port and folder here; of a database elsewhere they tell of its host.
+  if (error instanceof Unavailable && !code.startsWith('SQLITE_')) return undefined
+  const listening = error instanceof Error && 'syscall' in error && error.syscall === 'listen'
+  // An extended code of SQLite begins with its primary one: SQLITE_READONLY_DIRECTORY.
+  return causes.get(listening ? `listen ${code}` : code) ?? causes.get(code.split('_').slice(0, 2).join('_'))
 }
 
 /** The code of an error, or of the one that it was made from. */

@@ -3,7 +3,7 @@ import type { PresentedToken, RefreshTokens } from './refresh-tokens.ts'
 import { createJudgement, type JudgementDependencies } from './session-judgement.ts'
 import type { Sessions } from './sessions.ts'
 
-export interface Dependencies extends JudgementDependencies {
+interface Dependencies extends JudgementDependencies {
   sessions: Pick<Sessions, 'isLive'>
   accessTokens: Pick<AccessTokens, 'verify'>
   refreshTokens: Pick<RefreshTokens, 'verify'>

@@ -6,7 +6,7 @@ const TYP = 'at+jwt'
 const REQUIRED_CLAIMS = ['iss', 'aud', 'exp', 'iat', 'sub', 'jti', 'sid']
 const VERIFIED_TOKENS_KEPT = 10_000
 
-export interface KeyMaterial {
+interface KeyMaterial {
   kid: string
   alg: Algorithm
   /** PEM, or the bytes of a secret. */

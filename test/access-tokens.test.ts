@@ -59,13 +59,15 @@ for (const algorithm of ['ES256', 'EdDSA', 'RS256']) {
     await register(app)
     const claims = parseClaims(`{"a":"${'x'.repeat(1_016)}"}`)
     t.equal(claims.outcome, 'valid')
-    if (claims.outcome === 'valid') await setUser(app, path, { claims: claims.claims, externalId: '9'.repeat(255) })
-    const { access_token: token, refresh_token: refreshToken } = await login(app)
-    t.ok(token.length <= 4_096, `${token.length} characters`)
-    t.strictSame(decode(token).payload['aud'], audience)
-    t.equal((await getPrivate(app, token)).statusCode, 200)
-    const { access_token: fresh } = (await refresh(app, refreshToken)).json()
-    t.equal((await getPrivate(app, fresh)).statusCode, 200)
+    for (const externalId of ['9'.repeat(255), '字'.repeat(85), '"'.repeat(255)]) {
+      if (claims.outcome === 'valid') await setUser(app, path, { claims: claims.claims, externalId })
+      const { access_token: token, refresh_token: refreshToken } = await login(app)
+      t.ok(token.length <= 4_096, `${token.length} characters`)
+      t.strictSame(decode(token).payload['aud'], audience)
+      t.equal((await getPrivate(app, token)).statusCode, 200)
+      const { access_token: fresh } = (await refresh(app, refreshToken)).json()
+      t.equal((await getPrivate(app, fresh)).statusCode, 200)
+    }
   })
 }
 

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { bearer, build, fakeClock, folder, getPrivate, login, PASSWORD, post, refresh, registerAndLogin, tryLogin } from './fixtures/app.ts'
 import { isProblem, lasting, select } from './fixtures/accounts.ts'
 import { decode, ecdsa, ed25519, encode, forge, hmac, pss, rsa, secretsOf, stealKey } from './fixtures/forge.ts'
+import { portOf } from './fixtures/process.ts'
 import { exchange, get } from './fixtures/socket.ts'
 
 /** No key is needed for these: whoever can reach the service can try them. Those with the key are in attacks-with-the-key.test.ts. */
@@ -94,9 +95,7 @@ t.test('GET /private with a key that the token brings along or points to → 401
   server.on('connection', () => { requests += 1 })
   t.teardown(() => server.close())
   await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
-  const url = `http://127.0.0.1:${address.port}/keys`
+  const url = `http://127.0.0.1:${portOf(server)}/keys`
 
   const jwk = own.publicKey.export({ format: 'jwk' })
   const der = own.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')

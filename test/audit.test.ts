@@ -9,6 +9,7 @@ import { dataIn } from './fixtures/database.ts'
 import { decode } from './fixtures/forge.ts'
 import { captureLog } from './fixtures/refresh.ts'
 import { exchange } from './fixtures/socket.ts'
+import { adjustableClocks } from './fixtures/timers.ts'
 
 const GRACE = 10_000
 const DAY = 86_400_000
@@ -155,6 +156,7 @@ t.test('POST /refresh with the cookie from another site → 403: malicious_cross
 })
 
 t.test('DELETE /sessions/{id} of another user → 404: authz_fail, once a minute from one address; of nobody or of an own one that is over → nothing', async (t) => {
+  const putForward = adjustableClocks(t)
   const [victim, thief] = [await registerAndLogin(app, 'victim'), await registerAndLogin(app, 'thief')]
   const over = await login(app, 'thief')
   const end = (id: unknown, status = 404) => call(t, `/sessions/${id}`, { method: 'DELETE', status, token: thief.access_token })
@@ -162,17 +164,20 @@ t.test('DELETE /sessions/{id} of another user → 404: authz_fail, once a minute
   await tells(t, [], async () => { for (const id of [sidOf(over), victim.user.id]) await end(id) })
   const refused = { event: 'authz_fail', user_id: thief.user.id, session_id: sidOf(thief), details: JSON.stringify({ refused: 'session', wanted: sidOf(victim) }) }
   await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await end(sidOf(victim)) })
-  clock.advance(59_999)
+  putForward(59_000)
   await tells(t, [], () => end(sidOf(victim)))
-  clock.advance(1)
+  putForward(1_000)
   await tells(t, [refused], () => end(sidOf(victim)))
 })
 
-t.test('a bad access token → 401: authz_fail, once a minute from one address; none, an expired one, one of an ended session → nothing', async (t) => {
+t.test('a bad access token → 401: authz_fail, once a minute from one address, whatever the clock is set to; none, an expired one, one of an ended session → nothing', async (t) => {
+  const putForward = adjustableClocks(t)
   const { access_token: ended, refresh_token: token } = await registerAndLogin(app, 'gone')
   const { access_token: expired } = await login(app, 'gone')
   const open = async (authorization?: string, remoteAddress = client.remoteAddress) =>
     t.equal((await app.inject({ ...client, remoteAddress, url: '/private', headers: { ...client.headers, ...(authorization && { authorization }) } })).statusCode, 401)
+  // What the tests before were refused is forgotten.
+  putForward(600_000)
   await post(app, '/logout', { refresh_token: token })
   await tells(t, [], () => open(`Bearer ${ended}`))
   clock.advance(15 * 60_000)
@@ -180,10 +185,18 @@ t.test('a bad access token → 401: authz_fail, once a minute from one address; 
   const refused = { event: 'authz_fail', details: JSON.stringify({ refused: 'access_token' }) }
   await tells(t, [refused], async () => { for (let i = 0; i < 3; i++) await open('Bearer forged') })
   await tells(t, [{ ...refused, ip: '203.0.113.8' }], () => open('Bearer forged', '203.0.113.8'))
-  clock.advance(60_000)
+  putForward(60_000)
   await tells(t, [refused], () => open(`Bearer ${expired.slice(0, -4)}AAAA`))
   const rows = await recorded(async () => { for (let i = 0; i < 120; i++) await open('Bearer forged', `10.0.0.${i}`) })
   t.equal(rows.length, 99, 'of all addresses together no more than a hundred in a minute')
+
+  const before = log.length
+  clock.advance(-DAY)
+  putForward(60_000)
+  await open('Bearer forged')
+  clock.advance(DAY)
+  // The table is in the order of the clock, so its newest row is another.
+  t.strictSame(log.slice(before).filter(({ msg }) => msg === 'audit').map(({ audit }) => audit), ['authz_fail'])
 })
 
 t.test('requests over a limit → 429: excess_rate_limit_exceeded, once in its window', async (t) => {
@@ -245,9 +258,9 @@ t.test('every event of the list has been recorded by what its name says', async 
   t.strictSame(auditEvents.filter((event) => !seen.has(event)), [])
 })
 
-t.test('a user agent is kept to 64 characters, and control characters in it as U+FFFD', async (t) => {
-  const { rows, lines } = await agent('x\u009b31m\r\n\u0007' + 'y'.repeat(100))
-  t.strictSame(rows, [`x\ufffd31m\ufffd\ufffd\ufffd${'y'.repeat(56)}`])
+t.test('a user agent is kept to 256 characters, and control characters in it as U+FFFD', async (t) => {
+  const { rows, lines } = await agent('x\u009b31m\r\n\u0007' + 'y'.repeat(300))
+  t.strictSame(rows, [`x\ufffd31m\ufffd\ufffd\ufffd${'y'.repeat(248)}`])
   t.strictSame(lines, rows)
   t.strictSame((await agent('')).rows, [''])
 

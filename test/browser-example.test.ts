@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { eventually, select } from './fixtures/accounts.ts'
 import { build, fakeClock, folder, PASSWORD, register } from './fixtures/app.ts'
 import { launch, withoutChromium } from './fixtures/chromium.ts'
+import { portOf } from './fixtures/process.ts'
 
 /** examples/browser on a port of its own, as a page of `api`; `html` is to be set before it is asked for. */
 async function servePage (t: Test) {
@@ -13,9 +14,7 @@ async function servePage (t: Test) {
   const server = createServer((_request, response) => response.setHeader('content-type', 'text/html').end(page.html)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.closeAllConnections(); server.close() })
-  // A server of TCP has an address of this form.
-  const { port } = server.address() as { port: number }
-  return { origin: `http://localhost:${port}`, use: (api: string) => { page.html = readFileSync('examples/browser/index.html', 'utf8').replace('http://localhost:3000', api) } }
+  return { origin: `http://localhost:${portOf(server)}`, use: (api: string) => { page.html = readFileSync('examples/browser/index.html', 'utf8').replace('http://localhost:3000', api) } }
 }
 
 /** A service, a page that may use it, and a browser; the service's clock is moved by hand. */

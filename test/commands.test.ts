@@ -4,7 +4,7 @@ import { run } from '../src/commands.ts'
 import { ConfigError } from '../src/config.ts'
 import { CannotOpen } from '../src/db/cannot-open.ts'
 import { exitCodes } from '../src/exit-codes.ts'
-import { exitCodeOf, explain } from '../src/start-errors.ts'
+import { exitCodeOf } from '../src/start-errors.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { folder } from './fixtures/app.ts'
 import { commandLine, terminal } from './fixtures/commands.ts'
@@ -61,12 +61,12 @@ t.test('each kind of failure has its exit code', async (t) => {
   const cases: [unknown, keyof typeof exitCodes][] = [
     [new ConfigError('PORT: x'), 'configuration'],
     [failed('EADDRINUSE'), 'configuration'],
+    [Object.assign(failed('EACCES'), { syscall: 'listen' }), 'configuration'],
+    [Object.assign(failed('EACCES'), { syscall: 'mkdir' }), 'database'],
     [new CannotOpen(failed('ECONNREFUSED')), 'database'],
     [failed('SQLITE_NOTADB'), 'database'],
-    [new Unavailable(failed('ECONNRESET')), 'database'],
+    [new Unavailable(failed('EAI_AGAIN')), 'database'],
     [new Error('a fault of ours'), 'failed']
   ]
   for (const [error, name] of cases) t.equal(exitCodeOf(error), exitCodes[name], String(error))
-  t.equal(explain(new Unavailable(failed('ECONNRESET'))), 'latchkey: the database is unavailable')
-  t.equal(explain(new Unavailable(failed('SQLITE_FULL'))), 'latchkey: DATABASE_URL: the disk is full (SQLITE_FULL)')
 })

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import t from 'tap'
 import { loadConfig } from '../src/config.ts'
 import { milliseconds } from '../src/config/kinds.ts'
-import { type Env, caddyfile, chosen, compose, composeEnv, container, dockerfile, environments, foreign, imageEnv, inImage, known, kubernetesEnv, objects, paths, pod, replicas, text } from './fixtures/deployment.ts'
+import { contract } from './fixtures/contract.ts'
+import { type Env, caddyfile, chosen, compose, composeEnv, container, dockerfile, environments, foreign, imageEnv, inImage, known, kubernetesEnv, objects, pod, replicas, text } from './fixtures/deployment.ts'
 
 t.test('every setting that is deployed is known, and its value accepted', async (t) => {
   for (const [where, env] of environments) {
@@ -82,7 +83,7 @@ t.test('every health check asks a route that is there', async (t) => {
   const [check = ''] = inImage('HEALTHCHECK')
   t.match(check, '/livez')
   t.match(caddyfile, /health_uri \/readyz\n/)
-  for (const path of ['/livez', '/readyz']) t.ok(paths[path], path)
+  for (const path of ['/livez', '/readyz']) t.ok(contract.paths[path], path)
 })
 
 t.test('the proxy is trusted by its address, and nobody else is', async (t) => {

@@ -9,7 +9,7 @@ import { exitCodes } from '../src/exit-codes.ts'
 import { Unavailable } from '../src/unavailable.ts'
 import { explain } from '../src/start-errors.ts'
 import { bearer, folder, PASSWORD } from './fixtures/app.ts'
-import { ask, call } from './fixtures/process.ts'
+import { ask, call, portOf } from './fixtures/process.ts'
 import { dataIn, startServer } from './fixtures/server.ts'
 
 const SECRET = 'KqX7w0aVd9ZpR3sYtB5nMgJcH2fLuE8iO4xQ'
@@ -105,8 +105,6 @@ const at = obstacles(folder(t))
 const occupied = createServer().listen(0, '127.0.0.1')
 await once(occupied, 'listening')
 t.teardown(() => occupied.close())
-// A server of TCP has an address of this form.
-const { port } = occupied.address() as { port: number }
 
 const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = [
   ['a misspelt setting', { LATCHKEY_ACESS_TTL: '5m' }, 'configuration', /LATCHKEY_ACESS_TTL: no such setting; did you mean LATCHKEY_ACCESS_TTL\?/],
@@ -115,7 +113,7 @@ const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = 
   ['a file where the data folder is to be', { DATABASE_URL: `file:${at('file')}/latchkey.db` }, 'database', /DATABASE_URL: a part of the path is a file \(ENOTDIR\)/],
   ['a data folder that nobody can make', { DATABASE_URL: 'file:/proc/latchkey/latchkey.db' }, 'database', /DATABASE_URL: the data folder cannot be .* \(\w+\)/],
   ['a file that is no database', { DATABASE_URL: `file:${at('file')}`, LATCHKEY_SECRET: SECRET }, 'database', /DATABASE_URL: this file is no SQLite database \(SQLITE_NOTADB\)/],
-  ['a port in use', { PORT: String(port) }, 'configuration', /PORT: another process listens there already \(EADDRINUSE\)/],
+  ['a port in use', { PORT: String(portOf(occupied)) }, 'configuration', /PORT: another process listens there already \(EADDRINUSE\)/],
   ['a host that does not exist', { HOST: 'nowhere.invalid' }, 'configuration', /HOST: .* \((ENOTFOUND|EAI_AGAIN)\)/]
 ]
 
@@ -172,7 +170,12 @@ t.test('an error that an operator can mend is one line, whatever wraps it; any o
   t.equal(explain(new Unavailable(coded('SQLITE_FULL'))), 'latchkey: DATABASE_URL: the disk is full (SQLITE_FULL)')
   t.equal(explain(coded('SQLITE_READONLY_DIRECTORY')), 'latchkey: DATABASE_URL: the database cannot be written (SQLITE_READONLY_DIRECTORY)')
   t.equal(explain(coded('SQLITE_IOERR_WRITE')), 'latchkey: DATABASE_URL: the disk fails (SQLITE_IOERR_WRITE)')
-  t.equal(explain(new Unavailable('text')), 'latchkey: the database is unavailable')
+  for (const cause of ['text', ...['ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EACCES'].map(coded)]) {
+    t.equal(explain(new Unavailable(cause)), 'latchkey: the database is unavailable', String(cause))
+  }
+  t.equal(explain(Object.assign(coded('EACCES'), { syscall: 'listen' })), 'latchkey: PORT: it is reserved for root (EACCES)')
+  t.equal(explain(Object.assign(coded('EADDRINUSE'), { syscall: 'listen' })), 'latchkey: PORT: another process listens there already (EADDRINUSE)')
+  t.equal(explain(Object.assign(coded('EACCES'), { syscall: 'mkdir' })), 'latchkey: DATABASE_URL: the data folder cannot be written (EACCES)')
   for (const fault of [new TypeError('ours'), coded('ERR_OF_OURS'), coded('SQLITE_ERROR'), coded('constructor'), 'text', undefined]) {
     t.equal(explain(fault), fault)
   }

@@ -94,7 +94,7 @@ t.test('latchkey import of a refused row whose name would forge a line → in on
   await t.rejects(imported(here(folder(t)), [header, JSON.stringify(row)].join('\n')), { message: /: session a\ufffd\[31mEVIL\ufffdlatchkey: all good\ufffd$/ })
 })
 
-t.test('latchkey import of two keys that begin at one moment → the second is refused by name', async (t) => {
+t.test('latchkey import of two keys that begin at one moment → one of them is refused by name', async (t) => {
   const { lines } = await house(t)
   const [header = '', key = ''] = lines.split('\n')
   const { primary } = loadSecrets(loadConfig(here(folder(t))))

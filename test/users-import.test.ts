@@ -173,7 +173,7 @@ t.test('--model: a user model of their own, whose users log in with their addres
   t.match(rows(path), [{ username: 'Ada@example.com', username_key: 'ada@example.com', email: 'Ada@example.com', external_id: 'b5f9a3c2-0000-4000-8000-000000000001' }])
   t.strictSame(printed, ['1 added, 0 there already, 5 refused'])
   t.match(told, [
-    /^item 2: refused: pk: expected /, 'item 3, pk 3, : refused: username: it is empty', 'item 4, pk \ufffd[31m\ufffd, c@example.com: refused: id: 1 to 255 characters',
+    /^item 2: refused: pk: expected /, 'item 3, pk 3, : refused: username: it is empty', 'item 4, pk \ufffd[31m\ufffd, c@example.com: refused: id: 1 to 255 bytes',
     'item 5: refused: fields/password: expected string', 'item 6: refused: fields: expected object'
   ])
 })
@@ -185,9 +185,9 @@ t.test('a line that cannot become an account → told with its reason, with ever
   await isRefused(t, path, { username: '\u001b]0;x\u0007\n\u202e' }, 'line 1, \ufffd]0;x\ufffd\ufffd\ufffd: refused: username: ')
   await isRefused(t, path, { username: 'admin\ufe0f' }, /: refused: username: letters, digits /)
   await isRefused(t, path, { username: 'x'.repeat(151) }, /^line 1, x{80}: refused: username: at most 150 characters$/)
-  await isRefused(t, path, { username: '', claims: { sub: 1 }, password_hash: 'x', external_id: '', created_at: 'x' }, /: username: it is empty; password hash: .*; claims: "sub" is reserved; id: 1 to 255 characters; a time: /)
+  await isRefused(t, path, { username: '', claims: { sub: 1 }, password_hash: 'x', external_id: '', created_at: 'x' }, /: username: it is empty; password hash: .*; claims: "sub" is reserved; id: 1 to 255 bytes; a time: /)
   for (const time of ['2026-13-01T00:00:00Z', '1969-12-31T23:59:59Z', '2026-01-01', '1', 'now']) await isRefused(t, path, { last_login_at: time }, /: a time: expected one such as /)
-  for (const id of ['x'.repeat(256), 'a\u0000b', '\ud800']) await isRefused(t, path, { external_id: id }, /: id: 1 to 255 characters$/)
+  for (const id of ['x'.repeat(256), '字'.repeat(86), 'a\u0000b', '\ud800']) await isRefused(t, path, { external_id: id }, /: id: 1 to 255 bytes$/)
   t.strictSame(rows(path), [])
 })
 

@@ -5,8 +5,6 @@ import type { Terminal } from './terminal.ts'
 /** So many rows are lined up together. */
 const AT_ONCE = 500
 
-export type Output = ReturnType<typeof outputOf>
-
 /** How the commands of `program` show what they found: with `--json` to programs, otherwise to people. */
 export function outputOf (program: Command, { print, styled = false }: Terminal) {
   const asJson = () => program.opts()['json'] === true

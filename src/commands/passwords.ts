@@ -3,7 +3,7 @@ import { type Config, loadConfig } from '../config.ts'
 import { createPasswords } from '../passwords.ts'
 import { type Manner, type Service, type Terminal, UsageError, withService } from './terminal.ts'
 
-export interface PasswordService extends Service {
+interface PasswordService extends Service {
   hash: (password: string) => Promise<string>
   settings: Config
 }

@@ -2,7 +2,7 @@ import { type ConfigError, decode, envName, type Setting } from '../config.ts'
 import { Settings } from './settings.ts'
 
 /** A type, not an interface: it can be shown like any row. */
-export type ShownSetting = {
+type ShownSetting = {
   setting: string
   /** As it was written; null when there is none. */
   value: string | null

@@ -5,7 +5,7 @@ import type { Tables } from './tables.ts'
 
 export type AuditEvent = Tables['auditEvents']['$inferSelect']
 
-export interface AuditFilter {
+interface AuditFilter {
   /** Null for any. */
   userId: string | null
   event: string | null

@@ -12,10 +12,11 @@ const KEPT = 24 * HOUR
 /** An attempt without a verdict for so long was cut off by a crash. */
 const LOST_AFTER = MINUTE
 
-/** The first failure that costs a delay, and the longest delay. */
-const FIRST_DELAYED = 5
+/** Failures of a name at one address until a delay begins, and the longest delay. */
+export const FREE_AT_ADDRESS = 5
 const LONGEST_DELAY = 15 * MINUTE
-const MOST_AN_HOUR = 50
+/** Failures of a name at all addresses that an hour has room for. */
+export const FREE_EVERYWHERE = 50
 
 const literal = (value: number): SQL => sql.raw(String(value))
 
@@ -42,7 +43,7 @@ export function loginAttemptQueries ({ db, read, write }: Dialect, { loginAttemp
     db.select({ blockedUntil: t.blockedUntil, knownUntil: t.knownUntil, pending }).from(t).where(eq(t.id, p('id'))))
 
   const next = sql`${failures} + 1`
-  const delay = sql`case when ${next} < ${literal(FIRST_DELAYED)} then 0 when ${next} > ${literal(FIRST_DELAYED + 3)} then ${after(LONGEST_DELAY)} else ${now} + ${literal(MINUTE)} * (1 << (${next} - ${literal(FIRST_DELAYED)})) end`
+  const delay = sql`case when ${next} < ${literal(FREE_AT_ADDRESS)} then 0 when ${next} > ${literal(FREE_AT_ADDRESS + 3)} then ${after(LONGEST_DELAY)} else ${now} + ${literal(MINUTE)} * (1 << (${next} - ${literal(FREE_AT_ADDRESS)})) end`
   const failHere = write('fail_attempt', db.update(t)
     .set({ failures: next, pending: released, blockedUntil: delay, forgetAt: after(KEPT), expiresAt: keptUntil(after(KEPT)) })
     .where(eq(t.id, p('id'))).returning({ blockedUntil: t.blockedUntil }))
@@ -52,7 +53,7 @@ export function loginAttemptQueries ({ db, read, write }: Dialect, { loginAttemp
     .set({
       failures: next,
       pending: released,
-      blockedUntil: sql`case when ${next} < ${literal(MOST_AN_HOUR)} then 0 else ${hourEnds} end`,
+      blockedUntil: sql`case when ${next} < ${literal(FREE_EVERYWHERE)} then 0 else ${hourEnds} end`,
       forgetAt: hourEnds,
       expiresAt: after(KEPT)
     })

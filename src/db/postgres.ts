@@ -7,7 +7,7 @@ import { type Connection, type Db, type Observer, observed, type Query, type Sta
 import { migratePostgres, newestInPostgres } from './migrate-postgres.ts'
 import { migrationsOf, readMigrations } from './migrations.ts'
 
-export interface PostgresSettings {
+interface PostgresSettings {
   url: string
   /** Most connections at a time. */
   pool: number

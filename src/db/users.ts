@@ -7,7 +7,7 @@ export type User = Tables['users']['$inferSelect']
 
 /** Enough that a commit for each costs little; few enough to hold the database for a few milliseconds only. */
 const ROWS_AT_ONCE = 100
-export interface NewEmail extends Pick<User, 'id' | 'username' | 'usernameKey'> {
+interface NewEmail extends Pick<User, 'id' | 'username' | 'usernameKey'> {
   email: string
   emailKey: string
   verified: boolean

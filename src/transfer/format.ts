@@ -17,7 +17,7 @@ const row = Type.Union([
   Type.Object({ session: rowSchemas.session }, closed)
 ])
 
-export type Header = Static<typeof header>
+type Header = Static<typeof header>
 export type Row = Static<typeof row>
 
 const headers = TypeCompiler.Compile(header)

@@ -19,8 +19,9 @@ export interface Incoming {
 }
 
 /** The account as it will be, with what it had to leave behind; or every reason why there will be none. */
-export type Mapped = { user: User, without?: string } | { reasons: string[] }
+type Mapped = { user: User, without?: string } | { reasons: string[] }
 
+/** Bytes: the id is in each access token, whose length is limited. */
 const LONGEST_ID = 255
 /** No password gives it. */
 const UNUSABLE = '!'
@@ -43,7 +44,7 @@ export function accountOf (incoming: Incoming, now: number): Mapped {
     nameReason(incoming.username, email),
     hash.outcome === 'refused' && hash.reason,
     claims.outcome === 'invalid' && `claims: ${claims.reason}`,
-    !isId(incoming.externalId) && `id: 1 to ${LONGEST_ID} characters`,
+    !isId(incoming.externalId) && `id: 1 to ${LONGEST_ID} bytes`,
     (Number.isNaN(createdAt) || Number.isNaN(lastLoginAt)) && 'a time: expected one such as 2026-01-31T12:00:00Z'
   ].filter((reason) => typeof reason === 'string')
   if (reasons.length > 0 || claims.outcome === 'invalid') return { reasons }
@@ -75,7 +76,7 @@ function addressOf ({ username, email }: Incoming): { email?: string, without?: 
 }
 
 function isId (id: string | null): boolean {
-  return id === null || (id !== '' && id.length <= LONGEST_ID && id.isWellFormed() && !/\p{Cc}/u.test(id))
+  return id === null || (id !== '' && Buffer.byteLength(id) <= LONGEST_ID && id.isWellFormed() && !/\p{Cc}/u.test(id))
 }
 
 /** NaN when it is no time since 1970. */

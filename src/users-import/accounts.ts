@@ -1,7 +1,7 @@
 import type { Store, User } from '../db/open.ts'
 
 /** By what an account is told from every other. */
-export type Identity = Pick<User, 'externalId' | 'usernameKey' | 'emailKey'>
+type Identity = Pick<User, 'externalId' | 'usernameKey' | 'emailKey'>
 
 /** The accounts that there are, and those that come to them. */
 export interface Accounts {

@@ -8,7 +8,7 @@ import { verifier, type VerifierError } from 'stream-json/utils/verifier.js'
 import { ImportError } from '../transfer/import.ts'
 import { type Entry, faultOf, printable } from './entries.ts'
 
-export interface DumpOptions {
+interface DumpOptions {
   /** As `app.model`, in lower case. */
   model: string
   /** Fields that become claims. */

@@ -6,7 +6,7 @@ import { type Entry, printable } from './entries.ts'
 
 const AT_ONCE = 500
 
-export interface Surroundings {
+interface Surroundings {
   accounts: Accounts
   /** Milliseconds. */
   now: () => number

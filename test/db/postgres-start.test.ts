@@ -10,7 +10,7 @@ import { migrateDatabase, openDatabase } from '../../src/db/open.ts'
 import { explain } from '../../src/start-errors.ts'
 import { cluster, withCluster } from '../fixtures/cluster.ts'
 import { psql, SECRET } from '../fixtures/postgres.ts'
-import { freePort } from '../fixtures/process.ts'
+import { freePort, portOf } from '../fixtures/process.ts'
 import { terminal } from '../fixtures/commands.ts'
 import { startServer } from '../fixtures/server.ts'
 
@@ -24,8 +24,6 @@ const free = await freePort()
 const mute = createServer().listen(0, '127.0.0.1')
 await once(mute, 'listening')
 t.teardown(() => mute.close())
-// A server of TCP has an address of this form.
-const { port: mutePort } = mute.address() as { port: number }
 if (port !== 0) {
   psql("CREATE ROLE locked LOGIN PASSWORD 'right'; CREATE ROLE stranger LOGIN; CREATE ROLE reader LOGIN; CREATE ROLE crowded LOGIN CONNECTION LIMIT 0", url())
 }
@@ -34,7 +32,7 @@ const at = (rest: string, user = 'postgres:sentinel') => `postgres://${user}@127
 const failures: [string, string, RegExp][] = [
   ['a port where nobody listens', `postgres://postgres:sentinel@127.0.0.1:${free}/postgres`, /nobody listens there \(ECONNREFUSED\)/],
   ['a host that does not exist', 'postgres://postgres:sentinel@nowhere.invalid/postgres', /(there is no host of that name \(ENOTFOUND\)|the name of the host cannot be looked up now \(EAI_AGAIN\))/],
-  ['a server that says nothing', `postgres://postgres:sentinel@127.0.0.1:${mutePort}/postgres`, /the host does not answer/],
+  ['a server that says nothing', `postgres://postgres:sentinel@127.0.0.1:${portOf(mute)}/postgres`, /the host does not answer/],
   ['a socket that is not there', 'postgres:///postgres?host=/nowhere&user=postgres&password=sentinel', /there is no socket at that path \(ENOENT\)/],
   ['a database that does not exist', at('nowhere'), /there is no such database; create it first \(3D000\)/],
   ['a wrong password', at('postgres', 'locked:sentinel'), /the password is wrong \(28P01\)/],
@@ -100,7 +98,7 @@ t.test('a migration that fails → one line, and the database is as it was; when
 
 t.test('a command that only asks, of a server that says nothing, and of a database without tables → one line, and none is made', withCluster, async (t) => {
   const list = (url: string) => run(['keys', 'list'], terminal([], { env: { DATABASE_URL: url, LATCHKEY_SECRET: SECRET, LATCHKEY_DATABASE_TIMEOUT: '1s' } }))
-  await t.rejects(list(`postgres://postgres@127.0.0.1:${mutePort}/postgres`), { name: 'CannotOpen', message: 'DATABASE_URL: the host does not answer' })
+  await t.rejects(list(`postgres://postgres@127.0.0.1:${portOf(mute)}/postgres`), { name: 'CannotOpen', message: 'DATABASE_URL: the host does not answer' })
   const empty = create('empty')
   await t.rejects(list(empty), { name: 'Refused', message: 'migrations are missing; latchkey migrate makes them' })
   t.equal(psql("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", empty), '0')

@@ -122,9 +122,9 @@ t.test('POST /login of a disabled user with the right password → 401, and last
   t.equal((await shared.db.store.findUser(id))?.lastLoginAt, null)
 })
 
-t.test('POST /login notes the address and 64 characters of the user agent, and believes no proxy → 200', async (t) => {
+t.test('POST /login notes the address and 256 characters of the user agent, without control characters, and believes no proxy → 200', async (t) => {
   await register(shared, 'noted')
-  const agent = `${'x'.repeat(64)}tail`
+  const agent = `\u009b31m${'x'.repeat(252)}tail`
   const response = await shared.inject({
     method: 'POST',
     url: '/login',
@@ -133,7 +133,7 @@ t.test('POST /login notes the address and 64 characters of the user agent, and b
     headers: { 'user-agent': agent, 'x-forwarded-for': '198.51.100.1', forwarded: 'for=198.51.100.1' }
   })
   const sessions = await shared.inject({ url: '/sessions', headers: bearer(response.json().access_token) })
-  t.match(sessions.json(), [{ ip: '203.0.113.7', user_agent: 'x'.repeat(64), current: true, created_at: new Date(clock.now()).toISOString() }])
+  t.match(sessions.json(), [{ ip: '203.0.113.7', user_agent: `\ufffd31m${'x'.repeat(252)}`, current: true, created_at: new Date(clock.now()).toISOString() }])
   t.equal(sessions.json().length, 1)
 })
 

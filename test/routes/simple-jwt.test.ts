@@ -1,10 +1,9 @@
 import type { LightMyRequestResponse } from 'fastify'
-import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { parse } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
 import { failWrites, fillQueue, isProblem, sql, tokensAnswer } from '../fixtures/accounts.ts'
 import { bearer, build, fakeClock, folder, getPrivate, login, newAddress, PASSWORD, post, refresh, register } from '../fixtures/app.ts'
+import { contract } from '../fixtures/contract.ts'
 import { decode, forge, hmac, secretsOf } from '../fixtures/forge.ts'
 import { exchange } from '../fixtures/socket.ts'
 
@@ -278,7 +277,7 @@ t.test('LATCHKEY_SIMPLE_JWT_PREFIX → 200 there, and 404 where it was', async (
 })
 
 t.test('LATCHKEY_SIMPLE_JWT_PREFIX may be no path of ours', async (t) => {
-  const paths: string[] = Object.keys(parse(readFileSync('openapi.yaml', 'utf8')).paths).filter((path) => !path.startsWith('/api/token'))
+  const paths = Object.keys(contract.paths).filter((path) => !path.startsWith('/api/token'))
   t.ok(paths.length > 10)
   for (const taken of [...paths, '/docs', '/openapi.json', '/openapi.yaml']) t.throws(() => loadConfig({ LATCHKEY_SIMPLE_JWT_PREFIX: taken }), taken)
 })
