@@ -40,7 +40,8 @@ export type AuditEventName = (typeof auditEvents)[number]
 export interface AuditSubject {
   userId?: string | undefined
   sessionId?: string | undefined
-  details?: Record<string, string | number | boolean | null>
+  /** In the names and forms of the HTTP API. */
+  details?: Record<string, unknown>
 }
 
 /** Where it came from. */

@@ -222,15 +222,16 @@ t.test('what an operator does at the command line is recorded too; what changes 
   t.strictSame(await shown('users', 'disable', 'operated'), [])
   t.strictSame(await shown('users', 'enable', 'operated'), [by('user_enabled')])
   t.strictSame(await shown('users', 'enable', 'operated'), [])
-  t.strictSame(await shown('users', 'set-claims', 'operated', '{"is_admin":true}'), [by('user_updated', { claims: '{"is_admin":true}' })])
+  t.strictSame(await shown('users', 'set-claims', 'operated', '{"is_admin":true}'), [by('user_updated', { claims: { is_admin: true } })])
 
-  t.strictSame(await shown('users', 'set-email', 'operated', 'operated@example.com'), [by('user_updated', { emailVerified: false })])
+  t.strictSame(await shown('users', 'set-email', 'operated', 'operated@example.com'), [by('user_updated', { email_verified: false })])
   t.strictSame(await shown('sessions', 'revoke', '--user', 'operated'), [by('session_revoked', { all: true })])
   t.strictSame(await shown('users', 'delete', 'operated', '--yes'), [by('user_deleted')])
 
   const [rotated] = await shown('keys', 'rotate')
-  const { kid, alg, activeFrom } = JSON.parse(String(rotated?.['details']))
-  t.strictSame(rotated, { ...by('signing_key_rotated', { kid, alg, activeFrom }), user_id: null })
+  const { kid, alg, active_from: activeFrom } = JSON.parse(String(rotated?.['details']))
+  t.strictSame(rotated, { ...by('signing_key_rotated', { kid, alg, active_from: activeFrom }), user_id: null })
+  t.equal(new Date(activeFrom).toISOString(), activeFrom)
   t.strictSame(await shown('keys', 'revoke', kid), [{ ...by('signing_key_revoked', { kid }), user_id: null }])
   t.strictSame(await shown('keys', 'list'), [])
 

@@ -62,7 +62,7 @@ export function addAccountCommands (users: Command, program: Command, terminal: 
     .action((name: string, json: string) => change(name, async ({ id }, { store }) => {
       const claims = claimsOf(json)
       const changed = await store.setClaims(id, claims)
-      return { sentence: `has the claims ${claims} from the next login or refresh on`, event: 'user_updated', details: { claims }, changed }
+      return { sentence: `has the claims ${claims} from the next login or refresh on`, event: 'user_updated', details: { claims: JSON.parse(claims) as unknown }, changed }
     }))
 }
 
@@ -75,5 +75,5 @@ async function setEmail (store: Store, user: User, { email, verified }: { email:
   const names = follows ? { username: email.normalize('NFKC'), usernameKey: key } : user
   const { username, usernameKey } = names
   if (!await store.setEmail({ id: user.id, email, emailKey: key, verified, username, usernameKey })) throw new Refused('another account has the e-mail address')
-  return { sentence: `has the address ${email}`, event: 'user_updated', details: { emailVerified: verified } }
+  return { sentence: `has the address ${email}`, event: 'user_updated', details: { email_verified: verified } }
 }

@@ -21,7 +21,7 @@ export function addKeyCommands (program: Command, terminal: Terminal) {
       const key = await rotateKey(dependencies, { immediately })
       if (key === undefined) throw new Refused('another process rotated at this very moment; see latchkey keys list')
       const { kid, alg, activeFrom } = key
-      await record(dependencies, 'signing_key_rotated', { details: { kid, alg, activeFrom } })
+      await record(dependencies, 'signing_key_rotated', { details: { kid, alg, active_from: time(activeFrom) } })
       done(`${kid} signs from ${time(activeFrom)}`, { kid, alg, from: time(activeFrom) })
     }))
 

@@ -24,7 +24,9 @@ export function addSessionCommands (program: Command, terminal: Terminal) {
   withExamples(sessions.command('revoke').description('End a session, or every session of an account').argument('[id]', 'of the session')
     .option('--user <name>', 'every session of this account: username or e-mail address'),
   ['latchkey sessions revoke 01a21488-16d7-75cc-8884-0f156b1d6b72', 'latchkey sessions revoke --user ada'])
-    .action((id: string | undefined, { user }: { user?: string }) => withService(terminal, async (service) => {
+    .action((given: string | undefined, { user }: { user?: string }) => withService(terminal, async (service) => {
+      // As over HTTP, a UUID may be in capitals (RFC 9562 §4).
+      const id = given?.toLowerCase()
       if (id !== undefined && user === undefined) {
         await revokeOne(service, id)
         done(`${id} is over`, { session_id: id })

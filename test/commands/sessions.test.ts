@@ -42,7 +42,7 @@ t.test('sessions revoke ID ends that session alone, and says so when there is no
   const { app, path, latchkey } = await serviceAndCommands(t)
   const { user, ...one } = await registerAndLogin(app)
   const other = await login(app)
-  t.strictSame(await latchkey('sessions', 'revoke', sidOf(one)), [`${sidOf(one)} is over`])
+  t.strictSame(await latchkey('sessions', 'revoke', sidOf(one).toUpperCase()), [`${sidOf(one)} is over`])
   t.strictSame(await tokensAnswer(app, one), ended)
   t.strictSame(await tokensAnswer(app, other), alive)
   t.match(select(path, 'SELECT user_id, session_id, details FROM audit_events WHERE event = ?', 'session_revoked'), [{ user_id: user.id, session_id: sidOf(one), details: null }])
