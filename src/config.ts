@@ -18,8 +18,8 @@ export type Setting = (typeof Settings.properties)[keyof typeof Settings.propert
 
 const names = Object.values(Settings.properties).map(envName)
 
-/** What Kubernetes puts into the environment for a service that is itself called latchkey. */
-const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT(_|$))/
+/** What Kubernetes puts into the environment for a service that is itself called latchkey; its port is a URL, that of a person a number. */
+const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT_|PORT=(tcp|udp|sctp):\/\/)/
 
 /**
  * Reads every setting from `env`; an empty one counts as absent.
@@ -69,7 +69,7 @@ export function decode (name: string, schema: Setting, value: string): unknown {
 
 function refuseUnknown (env: NodeJS.ProcessEnv) {
   const unknown = Object.keys(env).find((name) =>
-    (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(name))
+    (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
   if (unknown === undefined) return
   if (!isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
   throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)

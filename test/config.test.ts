@@ -259,6 +259,11 @@ t.test('what Kubernetes injects for a service called latchkey, and names of othe
   t.strictSame(loadConfig(injected), loadConfig({}))
 })
 
+t.test('LATCHKEY_PORT with what a person writes → ConfigError: Kubernetes writes a URL', async (t) => {
+  for (const LATCHKEY_PORT of ['4351', '', 'http://10.0.0.1:3000', 'x tcp://10.0.0.1:3000']) t.match(complaint({ LATCHKEY_PORT }), /^LATCHKEY_PORT: no such setting/)
+  for (const LATCHKEY_PORT of ['tcp://10.0.0.1:3000', 'udp://[fd00::1]:3000', 'sctp://10.0.0.1:3000']) t.equal(complaint({ LATCHKEY_PORT }), '')
+})
+
 t.test('settings that contradict each other → ConfigError that names one of them', async (t) => {
   const contradictions: [NodeJS.ProcessEnv, string][] = [
     [{ LATCHKEY_SESSION_IDLE: '31d' }, 'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX'],
