@@ -1,6 +1,6 @@
 import type { StaticDecode } from '@sinclair/typebox'
 import { type TransformDecodeError, Value } from '@sinclair/typebox/value'
-import { closest } from 'fastest-levenshtein'
+import { closest, distance } from 'fastest-levenshtein'
 import { existsSync } from 'node:fs'
 import { Settings } from './config/settings.ts'
 import { sharedSecretContradictions } from './config/shared-secret.ts'
@@ -17,6 +17,9 @@ export class ConfigError extends Error {
 export type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
 
 const names = Object.values(Settings.properties).map(envName)
+
+/** Of a name that nobody knows, so much may be otherwise in the one that is meant. */
+const FARTHEST = 0.4
 
 /** What Kubernetes puts into the environment for a service that is itself called latchkey; its port is a URL, that of a person a number. */
 const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT_|PORT=(tcp|udp|sctp):\/\/)/
@@ -72,8 +75,18 @@ function refuseUnknown (env: NodeJS.ProcessEnv) {
     (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
   if (unknown === undefined) return
   if (!isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
-  throw new ConfigError(`${unknown}: no such setting; did you mean ${closest(unknown.toUpperCase(), names)}?`)
+  throw new ConfigError(`${unknown}: no such setting; ${advice(unknown)}`)
 }
+
+/** The prefix is not compared: some settings have none, and it would make any two names alike. */
+function advice (unknown: string): string {
+  const wanted = bare(unknown.toUpperCase())
+  const nearest = closest(wanted, names.map(bare))
+  if (distance(wanted, nearest) > FARTHEST * wanted.length) return 'latchkey config shows them all'
+  return `did you mean ${names.find((name) => bare(name) === nearest)}?`
+}
+
+const bare = (name: string) => name.replace(/^LATCHKEY_/, '')
 
 function refuseContradictions (config: Config) {
   const { accessTtl, sessionIdle, sessionMax, refreshGrace, refreshRecovery, secret, secretFallbacks, audience } = config
