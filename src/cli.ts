@@ -20,6 +20,6 @@ function fail (error: unknown): never {
   const ours = error instanceof UsageError || error instanceof Refused
   const code = ours ? error.exitCode : exitCodeOf(error)
   const told = ours ? `latchkey: ${error.message}` : explain(error)
-  console.error(args.includes('--json') ? json({ error: String(told).replace(/^latchkey: /, ''), exit_code: code }) : told)
+  console.error(args.includes('--json') ? json({ error: String(told).replace(/^latchkey: /gm, ''), exit_code: code }) : told)
   process.exit(code)
 }

@@ -9,12 +9,18 @@ type Values = StaticDecode<typeof Settings>
 
 export type Config = Values & { publicUrl: string }
 
-/** A setting that stops the start; `message` is one line for the terminal. */
+/** What stops the start; `message` is a line for the terminal, or one for each setting at fault. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
 export type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
+
+interface Given {
+  key: string
+  schema: Setting
+  value: string
+}
 
 const names = Object.values(Settings.properties).map(envName)
 
@@ -26,18 +32,18 @@ const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT_|PORT=(tcp|udp|sctp):\/\/
 
 /**
  * Reads every setting from `env`; an empty one counts as absent.
- * @throws ConfigError naming the first setting that is unknown, unreadable or contradicts another.
+ * @throws ConfigError naming each setting that is unknown or unreadable, or each that contradicts another.
  */
 export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
-  refuseUnknown(env)
-  const given = Object.entries(Settings.properties).flatMap(([key, schema]) => {
+  const given = Object.entries(Settings.properties).flatMap(([key, schema]): Given[] => {
     const value = env[envName(schema)] || schema['default']
-    return value === undefined ? [] : [[key, decode(envName(schema), schema, value)]]
+    return value === undefined ? [] : [{ key, schema, value }]
   })
-  // Each entry was decoded by the schema of its key, and those without a default are optional.
-  const settings = Object.fromEntries(given) as Values
+  refuse([...unknownNames(env), ...given.flatMap(unreadable)])
+  // Each value is decoded by the schema of its key, and those without a default are optional.
+  const settings = Object.fromEntries(given.map(({ key, schema, value }) => [key, Value.Decode(schema, value)])) as Values
   const config = { ...settings, publicUrl: settings.publicUrl ?? `http://localhost:${settings.port}` }
-  refuseContradictions(config)
+  refuse(contradictions(config))
   return config
 }
 
@@ -60,22 +66,26 @@ export function envName (setting: Setting): string {
   return String(setting['env'])
 }
 
-/** @throws ConfigError */
-export function decode (name: string, schema: Setting, value: string): unknown {
+/** What is wrong with the text of a setting. */
+export function faultOf (schema: Setting, value: string): string | null {
   try {
-    return Value.Decode(schema, value)
+    Value.Decode(schema, value)
+    return null
   } catch (error) {
     // TypeBox wraps what a decoder throws; a string, which every value is, fails in no other way.
-    throw new ConfigError(`${name}: ${(error as TransformDecodeError).error.message}`)
+    return (error as TransformDecodeError).error.message
   }
 }
 
-function refuseUnknown (env: NodeJS.ProcessEnv) {
-  const unknown = Object.keys(env).find((name) =>
-    (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
-  if (unknown === undefined) return
-  if (!isName(unknown)) throw new ConfigError('.env: expected lines of the form NAME=value')
-  throw new ConfigError(`${unknown}: no such setting; ${advice(unknown)}`)
+function unreadable ({ schema, value }: Given): string[] {
+  const fault = faultOf(schema, value)
+  return fault === null ? [] : [`${envName(schema)}: ${fault}`]
+}
+
+function unknownNames (env: NodeJS.ProcessEnv): string[] {
+  return Object.keys(env)
+    .filter((name) => (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
+    .map((name) => isName(name) ? `${name}: no such setting; ${advice(name)}` : '.env: expected lines of the form NAME=value')
 }
 
 /** The prefix is not compared: some settings have none, and it would make any two names alike. */
@@ -88,9 +98,9 @@ function advice (unknown: string): string {
 
 const bare = (name: string) => name.replace(/^LATCHKEY_/, '')
 
-function refuseContradictions (config: Config) {
+function contradictions (config: Config): string[] {
   const { accessTtl, sessionIdle, sessionMax, refreshGrace, refreshRecovery, secret, secretFallbacks, audience } = config
-  const contradictions: [boolean, string][] = [
+  const possible: [boolean, string][] = [
     [audience.length === 0, 'LATCHKEY_AUDIENCE: expected at least one name'],
     // With a user's claims (1 KiB) a token then stays under its 4 KiB.
     [Buffer.byteLength(JSON.stringify(audience)) > 500, 'LATCHKEY_AUDIENCE: expected no more than 500 bytes of JSON'],
@@ -102,8 +112,11 @@ function refuseContradictions (config: Config) {
     [secret !== undefined && secretFallbacks.includes(secret), 'LATCHKEY_SECRET_FALLBACKS: expected earlier secrets, not LATCHKEY_SECRET itself'],
     ...sharedSecretContradictions(config)
   ]
-  const found = contradictions.find(([contradicts]) => contradicts)
-  if (found) throw new ConfigError(found[1])
+  return possible.filter(([contradicts]) => contradicts).map(([, line]) => line)
+}
+
+function refuse (lines: string[]) {
+  if (lines.length > 0) throw new ConfigError(lines.join('\n'))
 }
 
 /** The service is reached by TLS. */

@@ -35,9 +35,10 @@ const causes = new Map(Object.entries({
   MODULE_NOT_FOUND: 'DATABASE_URL: SQLite could not be compiled for Node 20; take Node 22 or later, or install Python 3, make and a C++ compiler, and run npm ci again'
 }))
 
-/** One line for what an operator can mend; anything else is a fault of ours, and stays as it is, with its stack. */
+/** One line for what an operator can mend, or one for each setting at fault; anything else is a fault of ours, and stays as it is, with its stack. */
 export function explain (error: unknown): unknown {
-  if (error instanceof ConfigError || error instanceof CannotOpen || error instanceof ImportError) return `latchkey: ${error.message}`
+  if (error instanceof ConfigError) return error.message.replace(/^/gm, 'latchkey: ')
+  if (error instanceof CannotOpen || error instanceof ImportError) return `latchkey: ${error.message}`
   const code = codeOf(error)
   const cause = causeOf(error, code)
   if (cause !== undefined) return `latchkey: ${cause} (${code})`

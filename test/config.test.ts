@@ -313,6 +313,19 @@ t.test('settings that contradict each other → ConfigError that names one of th
   for (const env of consistent) t.equal(complaint(env), '')
 })
 
+t.test('several settings at fault → ConfigError with a line for each', async (t) => {
+  t.strictSame(complaint({ LATCHKEY_SECRT: 'x', LATCHKEY_ISSUER: 'x', PORT: 'abc', LATCHKEY_ACCESS_TTL: '9' }).split('\n'), [
+    'LATCHKEY_SECRT: no such setting; did you mean LATCHKEY_SECRET?',
+    'LATCHKEY_ISSUER: no such setting; latchkey config shows them all',
+    'PORT: expected a whole number from 0 to 65535',
+    'LATCHKEY_ACCESS_TTL: expected a duration from 5s to 24h, such as 90s, 15m, 12h or 30d'
+  ])
+  t.strictSame(complaint({ LATCHKEY_SESSION_MAX: '5m', LATCHKEY_SESSION_IDLE: '10m' }).split('\n'), [
+    'LATCHKEY_SESSION_IDLE: expected no more than LATCHKEY_SESSION_MAX',
+    'LATCHKEY_ACCESS_TTL: expected no more than LATCHKEY_SESSION_IDLE'
+  ])
+})
+
 t.test('a random secret, as the message advises to make one, is taken', async () => {
   const base64 = fc.uint8Array({ minLength: 48, maxLength: 48 }).filter((bytes) => new Set(bytes).size > 24)
   const words = /changeme|example|sample|password|secret|qwerty|latchkey/i
@@ -332,12 +345,12 @@ t.test('a duration → its milliseconds, in whichever unit', async () => {
   }))
 })
 
-t.test('no text makes loadConfig throw anything but a ConfigError of one line, and no secret is in it', async () => {
+t.test('no text makes loadConfig throw anything but a ConfigError of one line for each setting, and no secret is in it', async () => {
   const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme', maxLength: 300 }), fc.webUrl(), fc.stringMatching(/^\d{1,10}(ms|s|m|h|d|x)?$/), fc.constantFrom(...Object.values(bad).flat()))
   const name = fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...names) }, fc.string({ maxLength: 8 }).map((tail) => `LATCHKEY_${tail.replace(/\s/g, '')}`))
   fc.assert(fc.property(fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true }), (env) => {
     const message = complaint(env)
-    if (message.includes('\n')) throw new Error('two lines')
+    if (!message.split('\n').every((line) => /^$|^(\w+|\.env): ./.test(line))) throw new Error('a line without a setting')
     for (const [key, value] of Object.entries(env)) {
       if (/SECRET|PEPPER/.test(key) && value.trim().length > 6 && message.includes(value)) throw new Error('the secret is told')
     }

@@ -109,6 +109,7 @@ t.teardown(() => occupied.close())
 const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = [
   ['a misspelt setting', { LATCHKEY_ACESS_TTL: '5m' }, 'configuration', /LATCHKEY_ACESS_TTL: no such setting; did you mean LATCHKEY_ACCESS_TTL\?/],
   ['a bad duration', { LATCHKEY_ACCESS_TTL: '15' }, 'configuration', /LATCHKEY_ACCESS_TTL: expected a duration from 5s to 24h, such as .*/],
+  ['two settings at fault', { PORT: 'abc', LATCHKEY_ACCESS_TTL: '9' }, 'configuration', /PORT: expected a whole number .*\nlatchkey: LATCHKEY_ACCESS_TTL: expected a duration .*/],
   ['a weak secret', { LATCHKEY_SECRET: 'sentinel' }, 'configuration', /LATCHKEY_SECRET: expected at least 32 random bytes .*/],
   ['a file where the data folder is to be', { DATABASE_URL: `file:${at('file')}/latchkey.db` }, 'database', /DATABASE_URL: a part of the path is a file \(ENOTDIR\)/],
   ['a data folder that nobody can make', { DATABASE_URL: 'file:/proc/latchkey/latchkey.db' }, 'database', /DATABASE_URL: the data folder cannot be .* \(\w+\)/],
@@ -117,7 +118,7 @@ const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = 
   ['a host that does not exist', { HOST: 'nowhere.invalid' }, 'configuration', /HOST: .* \((ENOTFOUND|EAI_AGAIN)\)/]
 ]
 
-t.test('a start that cannot be → one line, and the exit code of its kind', { jobs: 2 }, async (t) => {
+t.test('a start that cannot be → one line for each fault, and the exit code of its kind', { jobs: 2 }, async (t) => {
   for (const [what, env, kind, line] of failures) {
     t.test(`with ${what}`, { buffered: true }, async (t) => {
       const { code, out, err } = await startServer(t, { ...dataIn(folder(t)), LOG_LEVEL: 'silent', ...env }).ended

@@ -1,4 +1,4 @@
-import { type ConfigError, decode, envName, type Setting } from '../config.ts'
+import { envName, faultOf, type Setting } from '../config.ts'
 import { Settings } from './settings.ts'
 
 /** A type, not an interface: it can be shown like any row. */
@@ -19,19 +19,9 @@ export function shownSettings (env: NodeJS.ProcessEnv): ShownSetting[] {
   return Object.values(Settings.properties).map((schema) => {
     const setting = envName(schema)
     const value = env[setting] || schema['default']
-    const fault = faultOf(schema, value)
+    const fault = value === undefined ? null : faultOf(schema, value)
     return { setting, value: shown(schema, value, fault), source: env[setting] ? 'environment' : value === undefined ? null : 'default', fault }
   })
-}
-
-function faultOf (schema: Setting, value: string | undefined): string | null {
-  try {
-    if (value !== undefined) decode(envName(schema), schema, value)
-    return null
-  } catch (error) {
-    // `decode` throws nothing else.
-    return (error as ConfigError).message.replace(`${envName(schema)}: `, '')
-  }
 }
 
 /** A value that cannot be read may be a secret that got into the wrong place. */

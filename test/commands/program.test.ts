@@ -38,6 +38,8 @@ t.test('--json → a failure is JSON on standard error, too', async (t) => {
   t.strictSame({ code, out, err: JSON.parse(err) }, { code: 1, out: '', err: { error: 'there is no such user', exit_code: 1 } })
   const odd = await runProgram(['\u009b31m', '--json'], { env, counted: true })
   t.strictSame({ code: odd.code, err: odd.err }, { code: 2, err: '{"error":"unknown command \'\\u009b31m\'","exit_code":2}\n' }, 'in which a terminal finds nothing to obey')
+  const wrong = await runProgram(['users', 'list', '--json'], { env: { PORT: 'abc', LATCHKEY_ACCESS_TTL: '9' } })
+  t.match(JSON.parse(wrong.err), { error: /^PORT: expected .*\nLATCHKEY_ACCESS_TTL: expected .*$/, exit_code: 3 })
 })
 
 t.test('a reader that has had enough ends it quietly; an output that cannot be written does not', async (t) => {
