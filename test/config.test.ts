@@ -326,6 +326,12 @@ t.test('several settings at fault → ConfigError with a line for each', async (
   ])
 })
 
+t.test('a secret that is long enough but not random → ConfigError that says what else is asked', async (t) => {
+  for (const secret of ['a'.repeat(40), 'changeme-changeme-changeme-changeme']) {
+    t.equal(complaint({ LATCHKEY_SECRET: secret }), 'LATCHKEY_SECRET: expected at least 32 random bytes, 12 different ones among them and no well-known phrase (make them with: openssl rand -base64 48)')
+  }
+})
+
 t.test('a random secret, as the message advises to make one, is taken', async () => {
   const base64 = fc.uint8Array({ minLength: 48, maxLength: 48 }).filter((bytes) => new Set(bytes).size > 24)
   const words = /changeme|example|sample|password|secret|qwerty|latchkey/i

@@ -110,7 +110,7 @@ const failures: [string, NodeJS.ProcessEnv, keyof typeof exitCodes, RegExp][] = 
   ['a misspelt setting', { LATCHKEY_ACESS_TTL: '5m' }, 'configuration', /LATCHKEY_ACESS_TTL: no such setting; did you mean LATCHKEY_ACCESS_TTL\?/],
   ['a bad duration', { LATCHKEY_ACCESS_TTL: '15' }, 'configuration', /LATCHKEY_ACCESS_TTL: expected a duration from 5s to 24h, such as .*/],
   ['two settings at fault', { PORT: 'abc', LATCHKEY_ACCESS_TTL: '9' }, 'configuration', /PORT: expected a whole number .*\nlatchkey: LATCHKEY_ACCESS_TTL: expected a duration .*/],
-  ['a weak secret', { LATCHKEY_SECRET: 'sentinel' }, 'configuration', /LATCHKEY_SECRET: expected at least 32 random bytes .*/],
+  ['a weak secret', { LATCHKEY_SECRET: 'sentinel' }, 'configuration', /LATCHKEY_SECRET: expected at least 32 random bytes, .*/],
   ['a file where the data folder is to be', { DATABASE_URL: `file:${at('file')}/latchkey.db` }, 'database', /DATABASE_URL: a part of the path is a file \(ENOTDIR\)/],
   ['a data folder that nobody can make', { DATABASE_URL: 'file:/proc/latchkey/latchkey.db' }, 'database', /DATABASE_URL: the data folder cannot be .* \(\w+\)/],
   ['a file that is no database', { DATABASE_URL: `file:${at('file')}`, LATCHKEY_SECRET: SECRET }, 'database', /DATABASE_URL: this file is no SQLite database \(SQLITE_NOTADB\)/],

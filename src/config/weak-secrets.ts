@@ -15,5 +15,5 @@ export function checkSecret (secret: string): void {
   const weak = bytes.length < LEAST_BYTES || new Set(bytes).size < LEAST_DISTINCT ||
     wellKnown.some((word) => letters.includes(word))
   if (!weak) return
-  throw new Error(`expected at least ${LEAST_BYTES} random bytes (make them with: openssl rand -base64 48)`)
+  throw new Error(`expected at least ${LEAST_BYTES} random bytes, ${LEAST_DISTINCT} different ones among them and no well-known phrase (make them with: openssl rand -base64 48)`)
 }
