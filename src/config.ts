@@ -1,7 +1,8 @@
 import type { StaticDecode } from '@sinclair/typebox'
 import { type TransformDecodeError, Value } from '@sinclair/typebox/value'
 import { closest, distance } from 'fastest-levenshtein'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { wrongLine } from './config/dotenv.ts'
 import { Settings } from './config/settings.ts'
 import { sharedSecretContradictions } from './config/shared-secret.ts'
 
@@ -49,17 +50,22 @@ export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
 
 /** The process's environment; a `.env` in the working directory fills in what it lacks. */
 export function environment (): NodeJS.ProcessEnv {
-  if (existsSync('.env')) {
-    try {
-      process.loadEnvFile('.env')
-    } catch {
-      throw new ConfigError('.env: expected a file that can be read')
-    }
-  }
+  if (!existsSync('.env')) return process.env
+  const line = wrongLine(dotenv())
+  if (line !== undefined) throw new ConfigError(`.env: expected lines of the form NAME=value; line ${line} is of another`)
+  process.loadEnvFile('.env')
   return process.env
 }
 
-/** With a colon for the `=`, Node takes a line, or all to the next `=`, for a name: what is printed of it may be a secret. */
+function dotenv (): string {
+  try {
+    return readFileSync('.env', 'utf8')
+  } catch {
+    throw new ConfigError('.env: expected a file that can be read')
+  }
+}
+
+/** What is printed of any other may be a secret that a colon or a blank made part of it. */
 const isName = (text: string) => /^\w+$/.test(text)
 
 export function envName (setting: Setting): string {
@@ -84,8 +90,8 @@ function unreadable ({ schema, value }: Given): string[] {
 
 function unknownNames (env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env)
-    .filter((name) => (name.startsWith('LATCHKEY_') || name.includes('\n')) && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
-    .map((name) => isName(name) ? `${name}: no such setting; ${advice(name)}` : '.env: expected lines of the form NAME=value')
+    .filter((name) => name.startsWith('LATCHKEY_') && !names.includes(name) && !injectedByKubernetes.test(`${name}=${env[name]}`))
+    .map((name) => isName(name) ? `${name}: no such setting; ${advice(name)}` : 'LATCHKEY_…: expected names of letters, digits and _')
 }
 
 /** The prefix is not compared: some settings have none, and it would make any two names alike. */

@@ -249,9 +249,9 @@ t.test('an unknown LATCHKEY_ name that is like no other → ConfigError with whe
   }
 })
 
-t.test('a .env with colons → ConfigError that says how its lines are, without a word of what was in them', async (t) => {
-  for (const name of ['LATCHKEY_SECRET: sentinel', 'LATCHKEY_SECRET: sentinel\nPORT', 'DATABASE_URL: postgres://ada:sentinel@db/x\n\nPORT']) {
-    t.equal(complaint({ [name]: '1' }), '.env: expected lines of the form NAME=value')
+t.test('a LATCHKEY_ name with more in it than a name has → ConfigError without a word of it', async (t) => {
+  for (const name of ['LATCHKEY_SECRET: sentinel', 'LATCHKEY_SECRET sentinel', 'LATCHKEY_SECRET: sentinel\nPORT']) {
+    t.equal(complaint({ [name]: '1' }), 'LATCHKEY_…: expected names of letters, digits and _')
   }
 })
 
@@ -356,7 +356,7 @@ t.test('no text makes loadConfig throw anything but a ConfigError of one line fo
   const name = fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...names) }, fc.string({ maxLength: 8 }).map((tail) => `LATCHKEY_${tail.replace(/\s/g, '')}`))
   fc.assert(fc.property(fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true }), (env) => {
     const message = complaint(env)
-    if (!message.split('\n').every((line) => /^$|^(\w+|\.env): ./.test(line))) throw new Error('a line without a setting')
+    if (!message.split('\n').every((line) => /^$|^[\w…]+: ./.test(line))) throw new Error('a line without a setting')
     for (const [key, value] of Object.entries(env)) {
       if (/SECRET|PEPPER/.test(key) && value.trim().length > 6 && message.includes(value)) throw new Error('the secret is told')
     }
@@ -380,6 +380,27 @@ t.test('without an environment given → that of the process, and .env where it 
   rmSync('.env')
   mkdirSync('.env')
   t.throws(() => loadConfig(), new ConfigError('.env: expected a file that can be read'))
+})
+
+t.test('a .env with a line that is no NAME=value → ConfigError with its number, and without a word of it', async (t) => {
+  t.chdir(folder(t))
+  const wrong: [string, number][] = [
+    ['LATCHKEY_SECRET: sentinel\n', 1], ['# a comment\n\nPORT=1\nDATABASE_URL: postgres://ada:sentinel@db/x?sslmode=verify-full\nHOST=::1\n', 4],
+    ['A=1\r\n# it\'s said\r\nsentinel\r\n', 3], ['A="two\nlines"\nB=\'three\n\nlines\' # said\nsentinel\n', 6], ['\ufeffPORT=sentinel', 1], ['=sentinel', 1], ['A=`b`\nexport sentinel', 2]
+  ]
+  for (const [text, line] of wrong) {
+    writeFileSync('.env', text)
+    t.throws(() => loadConfig(), new ConfigError(`.env: expected lines of the form NAME=value; line ${line} is of another`), text)
+  }
+})
+
+t.test('a .env with comments, quotes, several lines in quotes and names of others → read', async (t) => {
+  t.chdir(folder(t))
+  const names = ['FROM_FILE', 'from.file', 'FROM_FILE_2', 'FROM_FILE_3']
+  t.teardown(() => { for (const name of names) delete process.env[name] })
+  writeFileSync('.env', '\r\n# said: =\r\n  export FROM_FILE = "two\nlines" # said\r\nfrom.file=it\'s: said\r\nFROM_FILE_2=`a\n\'b\'`\nFROM_FILE_3=')
+  loadConfig()
+  t.match(process.env, { FROM_FILE: 'two\nlines', 'from.file': 'it\'s: said', FROM_FILE_2: 'a\n\'b\'' })
 })
 
 t.test('a database as it is shown to people → its path, or its server and name without the user, the password and the parameters', async (t) => {
