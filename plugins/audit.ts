@@ -41,8 +41,13 @@ async function audit (app: FastifyInstance) {
     await this.audit('authz_fail', { ...subject, details: { refused, ...details } })
   })
   app.decorate('audit', (event) => record(app.log, event, { subject: {}, source: service }))
-  app.addHook('onReady', () => app.audit('sys_startup'))
-  app.addHook('onClose', () => app.audit('sys_shutdown'))
+  // Not when it is ready: a start may still fail for a port that is taken.
+  let listens = false
+  app.addHook('onListen', async () => {
+    listens = true
+    await app.audit('sys_startup')
+  })
+  app.addHook('onClose', async () => { if (listens) await app.audit('sys_shutdown') })
 
   async function record (log: FastifyBaseLogger, event: AuditEventName, { subject, source }: { subject: AuditSubject, source: AuditSource }) {
     const row = auditEvent(event, subject, { at: now(), ...source })

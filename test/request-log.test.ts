@@ -11,7 +11,7 @@ import { exchange, get } from './fixtures/socket.ts'
 const path = folder(t)
 const server = startServer(t, { ...dataIn(path), LOG_LEVEL: 'trace', LATCHKEY_BCRYPT_COST: '12' })
 const origin = await server.origin
-await eventually(async () => linesOf(server).some(({ msg }) => msg.startsWith('Server listening')))
+await eventually(async () => linesOf(server).some(({ audit }) => audit === 'sys_startup'))
 
 /** No value of a request may come up in the log but its user agent, in an audit event; these are in all of them. */
 const PASSWORD = 'sentinel-password'

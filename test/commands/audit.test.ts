@@ -3,6 +3,7 @@ import { register } from '../fixtures/app.ts'
 import { serviceAndCommands } from '../fixtures/commands.ts'
 
 const { app, clock, latchkey } = await serviceAndCommands(t)
+await app.listen({ port: 0, host: '127.0.0.1' })
 const begun = clock.now()
 const { id } = await register(app, 'ada', { email: 'ada@example.com' })
 clock.advance(3_600_000)

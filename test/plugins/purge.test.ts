@@ -50,7 +50,7 @@ t.test('when nothing can be written at the start → it starts all the same, the
   const { store } = app.db
   const fails = async () => { throw new Unavailable(new Error('database or disk is full')) }
   const writes = (['purgeSessions', 'purgeAttempts', 'purgeAuditEvents', 'insertAuditEvent'] as const).map((name) => t.intercept(store, name, { value: fails }))
-  await app.ready()
+  await app.listen({ port: 0, host: '127.0.0.1' })
   await eventually(async () => lines.length === 2)
   t.strictSame(lines.map(({ msg }) => msg).sort(), ['an audit event could not be stored', 'expired rows could not be purged'])
   t.equal((await app.inject('/readyz')).statusCode, 200)
