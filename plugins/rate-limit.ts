@@ -66,19 +66,22 @@ async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
   }
 }
 
-/** The library knows one place to count in for each scope, so each place gets a scope of its own. */
+/**
+ * The library knows one place to count in for each scope, and so each place gets scopes of its own; one for each limit, as a counter with
+ * options of its own would have a route in its keys, which are those of no route.
+ */
 async function createCounters (app: FastifyInstance, limits: RateLimits, place: FastifyRateLimitOptions = {}): Promise<Counters> {
-  let counters!: Counters
-  await app.register(async (scope) => {
-    await scope.register(rateLimitPlugin, { global: false, ...place })
-    // Every name is there once, and only an allow list, which we have not, gives a verdict without figures.
-    counters = Object.fromEntries(limitNames.map((name) => [name, scope.createRateLimit({
-      max: limits[name].max,
-      timeWindow: limits[name].window,
-      keyGenerator: ({ addressBlock }) => `${name} ${addressBlock}`
-    })])) as Counters
-  })
-  return counters
+  const counters: Partial<Counters> = {}
+  for (const name of limitNames) {
+    await app.register(async (scope) => {
+      const keyGenerator = ({ addressBlock }: FastifyRequest) => `${name} ${addressBlock}`
+      await scope.register(rateLimitPlugin, { global: false, max: limits[name].max, timeWindow: limits[name].window, keyGenerator, ...place })
+      // Only an allow list, which we have not, gives a verdict without figures.
+      counters[name] = scope.createRateLimit() as Counters[LimitName]
+    })
+  }
+  // Every name is there now.
+  return counters as Counters
 }
 
 export default fp(rateLimit, { fastify: '5.x', name: 'rate-limit', dependencies: ['errors', 'metrics'] })

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { build, newAddress } from './fixtures/app.ts'
 import { eventually, isProblem, took } from './fixtures/accounts.ts'
@@ -41,6 +42,17 @@ t.test('POST /login at two replicas with one Redis → they share a limit: 429 a
     t.match(response.headers, { 'ratelimit-limit': String(MOST), 'ratelimit-remaining': '0', 'retry-after': /^([1-9]|[1-5]\d|60)$/ })
     t.notOk((await attempt(app, newAddress())).statusCode === 429)
   }
+})
+
+t.test('the keys in Redis say whose they are, which limit they count for and which address', withRedis, async (t) => {
+  const { url } = await redisServer(t)
+  const app = await build(t, { env: env(url) })
+  await attempt(app, '203.0.113.7')
+  await app.inject({ url: '/private', remoteAddress: '2001:db8::1' })
+  const redis = new Redis(url)
+  t.teardown(() => redis.disconnect())
+  t.strictSame((await redis.keys('*')).sort(), ['latchkey:default 2001:db8::', 'latchkey:login 203.0.113.7'])
+  for (const key of await redis.keys('*')) t.ok(await redis.pttl(key) > 0, `${key} goes away by itself`)
 })
 
 t.test('POST /login while Redis is gone → the limit of each replica: 429, never none and never 5xx; one warning; when Redis is back, one line', withRedis, async (t) => {
