@@ -46,14 +46,12 @@ async function rateLimit (app: FastifyInstance, { limits, redisUrl }: Options) {
 
   /** Limits never go away with Redis: each replica then counts its own. */
   async function countTogether (url: string, limits: RateLimits) {
-    const redis = connectRedis(url)
+    const { redis, fault } = await connectRedis(url)
     app.addHook('onClose', async () => redis.disconnect())
-    // When nobody answers, the first request falls back, and says so.
-    await redis.connect().catch(() => {})
     const shared = await createCounters(app, limits, { redis, nameSpace: KEYS })
     return withFallback((name: LimitName, request: FastifyRequest) => shared[name](request), countHere, (error) => error === undefined
       ? app.log.info('requests are counted in Redis again')
-      : app.log.warn({ err: error }, 'Redis does not answer: this replica counts requests by itself'))
+      : app.log.warn({ err: error }, 'Redis does not answer: this replica counts requests by itself'), fault)
   }
 
   async function count (name: LimitName, request: FastifyRequest, reply: FastifyReply) {

@@ -7,8 +7,11 @@ const LONGEST_BEFORE_RETRY = 1_000
 /** After a failure the local counters hold for so long, so that not every request tries in vain (ms). */
 const PAUSE = 1_000
 
-/** Connects in the background, and again whenever the connection is lost; a command meanwhile fails at once. */
-export function connectRedis (url: string): Redis {
+/**
+ * Connects, and again whenever the connection is lost; a command meanwhile fails at once.
+ * @returns also why nobody has answered, if so.
+ */
+export async function connectRedis (url: string): Promise<{ redis: Redis, fault: Error | undefined }> {
   const redis = new Redis(url, {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -17,19 +20,24 @@ export function connectRedis (url: string): Redis {
     maxRetriesPerRequest: 0,
     retryStrategy: (times) => Math.min(times * 100, LONGEST_BEFORE_RETRY)
   })
-  // Each command tells of its failure itself.
-  redis.on('error', () => {})
-  return redis
+  let fault: Error | undefined
+  // The message alone: with the command that logs in comes the password.
+  redis.on('error', ({ message }: Error) => { fault = new Error(message) })
+  // What is thrown says no more than that there is no connection.
+  await redis.connect().catch(() => {})
+  return { redis, fault }
 }
 
 /**
  * Counts with `shared`, and with `local` while that fails.
  * @param changed is told once when sharing ends, with the reason, and once when it is back.
+ * @param fault why it cannot begin, if so
  */
 export function withFallback<Args extends unknown[], Result> (
-  shared: (...args: Args) => Promise<Result>, local: (...args: Args) => Promise<Result>, changed: (error?: unknown) => void
+  shared: (...args: Args) => Promise<Result>, local: (...args: Args) => Promise<Result>, changed: (error?: unknown) => void, fault?: Error
 ): (...args: Args) => Promise<Result> {
-  let sharing = true
+  let sharing = fault === undefined
+  if (!sharing) changed(fault)
   let pausedUntil = -Infinity
 
   return async (...args) => {

@@ -1,6 +1,10 @@
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import errors from '../plugins/errors.ts'
+import metrics from '../plugins/metrics.ts'
+import rateLimit from '../plugins/rate-limit.ts'
+import { loadConfig } from '../src/config.ts'
 import { build, newAddress } from './fixtures/app.ts'
 import { eventually, isProblem, took } from './fixtures/accounts.ts'
 import { freePort } from './fixtures/process.ts'
@@ -98,26 +102,72 @@ t.test('POST /login while Redis hangs → 400 and 429 after a moment, by the lim
   t.strictSame(told(lines), [AWAY])
 })
 
-/** A service whose Redis is of no use: it starts, limits by itself, and says so once, without the password. */
-async function countsByItself (t: Test, url: string) {
+/** A service whose Redis is of no use limits by itself, and says what `expected` says, without the password. */
+async function countsByItself (t: Test, url: string, expected: string[]) {
   const app = await build(t, { env: env(url) })
   const lines = captureLog(t, app, 'info')
   t.strictSame(await exhaust([app]), limited)
-  t.strictSame(told(lines), [AWAY])
+  t.strictSame(told(lines), expected)
   t.notMatch(JSON.stringify(lines), /sentinel/)
   t.equal((await app.inject('/readyz')).statusCode, 200)
 }
 
-t.test('POST /login of a service that was started without its Redis → it starts, and limits by itself: 429', async (t) => {
-  await countsByItself(t, `redis://:sentinel@127.0.0.1:${await freePort()}`)
+t.test('POST /login of a service that was started without its Redis → it starts, and limits by itself: 429; it said so at the start', async (t) => {
+  await countsByItself(t, `redis://:sentinel@127.0.0.1:${await freePort()}`, [])
 })
 
 t.test('POST /login of a service with a wrong password for Redis → it limits by itself: 429, and logs no password', withRedis, async (t) => {
   const { port } = await redisServer(t, '--requirepass', 'right')
-  await countsByItself(t, `redis://:sentinel@127.0.0.1:${port}`)
+  await countsByItself(t, `redis://:sentinel@127.0.0.1:${port}`, [])
 })
 
-t.test('POST /login while Redis can write no more → it limits by itself: 429', withRedis, async (t) => {
+t.test('POST /login while Redis can write no more → it limits by itself: 429, and says so', withRedis, async (t) => {
   const { url } = await redisServer(t, '--maxmemory', '1')
-  await countsByItself(t, url)
+  await countsByItself(t, url, [AWAY])
+})
+
+/** A service that does nothing but count, and its log from the start. */
+async function counting (t: Test, redisUrl: string) {
+  const app = Fastify({ logger: { level: 'silent' } })
+  t.teardown(() => app.close())
+  const lines = captureLog(t, app)
+  await app.register(metrics, { address: undefined })
+  await app.register(errors)
+  await app.register(rateLimit, { limits: loadConfig({ LATCHKEY_RATE_LIMIT: 'default=2/1m' }).rateLimit, redisUrl })
+  app.decorateRequest('audit', async () => {})
+  app.get('/', async () => 'here')
+  return { lines, statuses: async () => [(await app.inject('/')).statusCode, (await app.inject('/')).statusCode, (await app.inject('/')).statusCode] }
+}
+
+t.test('a Redis that does not answer → the log says so once, at the start, with the cause, and the limits hold all the same: 429', async (t) => {
+  const { lines, statuses } = await counting(t, `redis://:sentinel@127.0.0.1:${await freePort()}`)
+  const told = [{ level: 40, msg: AWAY, err: { message: /^connect ECONNREFUSED 127\.0\.0\.1:\d+$/ } }]
+  t.match(lines, told)
+  t.strictSame(await statuses(), [200, 200, 429])
+  t.match(lines, told)
+  t.equal(lines.length, 1)
+})
+
+t.test('a Redis that refuses the password → the log says so at the start, without it', withRedis, async (t) => {
+  const { port } = await redisServer(t, '--requirepass', 'right')
+  const { lines, statuses } = await counting(t, `redis://:sentinel@127.0.0.1:${port}`)
+  t.strictSame(await statuses(), [200, 200, 429])
+  t.match(lines, [{ level: 40, err: { message: /^WRONGPASS / } }])
+  t.equal(lines.length, 1)
+  t.notMatch(JSON.stringify(lines), /sentinel/)
+})
+
+t.test('a Redis that comes after the service → it is counted in, which is told', withRedis, async (t) => {
+  const { url, start, stop } = await redisServer(t)
+  await stop()
+  const app = await build(t, { env: env(url) })
+  const lines = captureLog(t, app, 'info')
+  const putForward = adjustableClocks(t)
+  await start()
+  await eventually(async () => {
+    putForward(PAUSE)
+    await attempt(app, newAddress())
+    return told(lines).length > 0
+  })
+  t.strictSame(told(lines), [BACK])
 })

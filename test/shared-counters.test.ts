@@ -6,15 +6,15 @@ import { adjustableClocks } from './fixtures/timers.ts'
 const PAUSE = 1_000
 
 /** A counter that all share, which can be broken, and a local one. */
-function counters (t: Test) {
+function counters (t: Test, fault?: Error) {
   const changes: unknown[] = []
-  const state = { fault: undefined as Error | undefined, asked: 0 }
+  const state = { fault, asked: 0 }
   const shared = async (name: string) => {
     state.asked += 1
     if (state.fault) throw state.fault
     return `shared ${name}`
   }
-  const count = withFallback(shared, async (name: string) => `local ${name}`, (error) => changes.push(error))
+  const count = withFallback(shared, async (name: string) => `local ${name}`, (error) => changes.push(error), fault)
   return { state, changes, count, putForward: adjustableClocks(t) }
 }
 
@@ -50,4 +50,16 @@ t.test('it is tried again after a second, and when it works it counts and that i
   state.fault = fault
   t.equal(await count('a'), 'local a')
   t.strictSame(changes, [fault, undefined, fault], 'the next time it is told again')
+})
+
+t.test('what cannot begin is told at once, not with the first request, and once when it does', async (t) => {
+  const fault = new Error('never there')
+  const { count, state, changes, putForward } = counters(t, fault)
+  t.strictSame(changes, [fault])
+  t.equal(await count('a'), 'local a')
+  t.strictSame(changes, [fault])
+  state.fault = undefined
+  putForward(PAUSE)
+  t.equal(await count('a'), 'shared a')
+  t.strictSame(changes, [fault, undefined])
 })

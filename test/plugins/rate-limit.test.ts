@@ -1,8 +1,6 @@
 import t from 'tap'
 import { build, folder, newAddress } from '../fixtures/app.ts'
 import { select } from '../fixtures/accounts.ts'
-import { freePort } from '../fixtures/process.ts'
-import { captureLog } from '../fixtures/refresh.ts'
 import { adjustableClocks } from '../fixtures/timers.ts'
 
 const call = { method: 'POST', url: '/login' } as const
@@ -30,14 +28,4 @@ t.test('a flood → 429, recorded once for each address, limit and window, and c
   const counted = await app.metrics?.registry.getSingleMetricAsString('latchkey_rate_limited_total')
   t.match(counted, /\{limit="login"\} 10\n/)
   t.match(counted, /\{limit="default"\} 2$/m)
-})
-
-t.test('a Redis that does not answer → the limits hold all the same: 429, and the log says so once', async (t) => {
-  const app = await build(t, { env: { LATCHKEY_RATE_LIMIT: 'login=2/1m', REDIS_URL: `redis://127.0.0.1:${await freePort()}` } })
-  const lines = captureLog(t, app)
-  const statuses = []
-  for (let i = 0; i < 4; i++) statuses.push((await app.inject(call)).statusCode)
-  t.strictSame(statuses, [400, 400, 429, 429])
-  t.match(lines, [{ msg: 'Redis does not answer: this replica counts requests by itself' }])
-  t.equal(lines.length, 1)
 })
