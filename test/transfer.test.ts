@@ -167,7 +167,7 @@ t.test('latchkey export and import of more than a page → all of it, with how f
   const told: string[] = []
   const tell = (line: string) => told.push(line)
   t.strictSame(await imported(here(path), [header, ...users].join('\n'), { tell }), ['1201 added, 0 there already, 0 refused'])
-  t.equal(told.at(-1), '1201 rows imported')
+  t.equal(told.at(-1), '1201 rows read')
   const again = await exported(here(path), { tell })
   t.strictSame(again.trim().split('\n'), [header, ...users])
   t.equal(told.at(-1), '1201 rows exported')
@@ -176,13 +176,16 @@ t.test('latchkey export and import of more than a page → all of it, with how f
 t.test('a command that takes long → how far it is, once a second and at the end', async (t) => {
   const told: string[] = []
   const advance = adjustableClocks(t)
-  const { progress, done } = progressTo(terminal([], { tell: (line) => told.push(line) }), 'rows')
+  const { progress, done } = progressTo(terminal([], { tell: (line) => told.push(line) }), 'row read', 'rows read')
   for (const rows of [1, 2, 3, 4]) {
     advance(600)
     progress(rows)
   }
   done()
-  t.strictSame(told, ['2 rows', '4 rows', '4 rows'])
+  t.strictSame(told, ['2 rows read', '4 rows read', '4 rows read'])
+  progress(1)
+  done()
+  t.equal(told.at(-1), '1 row read', 'not 1 rows')
 })
 
 t.test('latchkey export to a reader that is slow → waits for it', async (t) => {

@@ -83,7 +83,7 @@ async function revokeAll (service: Service, name: string) {
 }
 
 async function prune ({ store, now }: Service, terminal: Terminal): Promise<number> {
-  const { progress } = progressTo(terminal, 'sessions deleted')
+  const { progress } = progressTo(terminal, 'session deleted', 'sessions deleted')
   let total = 0
   for (let deleted = PURGED_AT_ONCE; deleted === PURGED_AT_ONCE; await delay(PAUSE)) {
     deleted = await store.purgeSessions(now(), PURGED_AT_ONCE)

@@ -89,10 +89,10 @@ export async function record ({ store, now }: Service, event: AuditEventName, su
 const TOLD_EVERY = 1_000
 
 /** Tells how far a long work is, once a second, and at its end. */
-export function progressTo (terminal: Terminal, what: string) {
+export function progressTo (terminal: Terminal, one: string, several: string) {
   let done = 0
   let told = performance.now()
-  const tell = () => terminal.tell(`${done} ${what}`)
+  const tell = () => terminal.tell(`${done} ${done === 1 ? one : several}`)
   return {
     progress: (count: number) => {
       done = count

@@ -17,7 +17,7 @@ export function addTransferCommands (program: Command, terminal: Terminal) {
   withExamples(program.command('export').description('Write users, sessions and signing keys to standard output, one line of JSON each'),
     ['(umask 077; latchkey export > latchkey.ndjson)'])
     .action(() => withKeys(terminal, async (service) => {
-      const { progress, done } = progressTo(terminal, 'rows exported')
+      const { progress, done } = progressTo(terminal, 'row exported', 'rows exported')
       await pipeline(Readable.from(exportLines(service, progress)), terminal.output, { end: false })
       done()
     }))
@@ -25,7 +25,7 @@ export function addTransferCommands (program: Command, terminal: Terminal) {
   withExamples(program.command('import').description('Read from standard input what latchkey export wrote; what is there already stays'),
     ['latchkey import < latchkey.ndjson'])
     .action(() => withKeys(terminal, async (service) => {
-      const { progress, done } = progressTo(terminal, 'rows imported')
+      const { progress, done } = progressTo(terminal, 'row read', 'rows read')
       const { added, known, refused } = await importLines(service, linesOf(terminal), progress)
       done()
       await record(service, 'data_imported', { details: { added, known, refused: refused.length } })

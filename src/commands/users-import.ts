@@ -30,7 +30,7 @@ export function addUserImportCommand (users: Command, program: Command, terminal
   withExamples(command, ['latchkey users import --from django users.json.gz', 'latchkey users import --from ndjson - < users.ndjson', 'latchkey users import --from django users.json --dry-run --report refused.txt'])
     .action((file: string, options: Options) => withService(terminal, async (service) => {
       const { dryRun = false } = options
-      const { progress, done } = progressTo(terminal, 'entries read')
+      const { progress, done } = progressTo(terminal, 'entry read', 'entries read')
       const { report, close } = reportTo(terminal, options.report)
       try {
         const accounts = dryRun ? rehearsalOf(service.store) : service.store

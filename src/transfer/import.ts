@@ -22,7 +22,7 @@ export class ImportError extends Error {
 
 /**
  * Imports the lines of an export; twice is once.
- * @param progress is told how many rows have been written.
+ * @param progress is told how many rows have been read.
  * @throws ImportError
  */
 export async function importLines ({ store, secrets }: Dependencies, lines: AsyncIterable<string>, progress: (rows: number) => void): Promise<Imported> {
