@@ -20,15 +20,15 @@ export const health: Routes = async (app) => {
   app.get('/livez', { schema: livez, config: { limit: 'none' } }, async () => ok)
 
   app.get('/readyz', { schema: readyz, config: { limit: 'none' } }, async (request, reply) => {
-    const fault = await whatIsMissing()
+    const fault = await whyNotReady()
     if (fault === undefined) return ok
     request.log.warn(fault, 'not ready')
     return reply.problem('unavailable')
   })
 
   /** For the log alone: whoever asks learns that it is not ready, and no more. */
-  async function whatIsMissing (): Promise<object | undefined> {
-    if (app.isClosing()) return { missing: 'time', reason: 'the service is about to stop' }
+  async function whyNotReady (): Promise<object | undefined> {
+    if (app.isClosing()) return { reason: 'the service is about to stop' }
     try {
       await app.db.ping()
       if (!await app.db.isMigrated()) return { missing: 'migrations', reason: 'the tables are those of an earlier release; a restart migrates them' }

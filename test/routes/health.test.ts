@@ -19,7 +19,7 @@ for (const url of ['/livez', '/readyz']) {
 }
 
 /** GET /readyz, which has to answer 503 and tell no more; resolves with what the log tells. */
-async function missing (t: Test): Promise<Record<string, unknown> | undefined> {
+async function notReady (t: Test): Promise<Record<string, unknown> | undefined> {
   const lines = captureLog(t, app)
   const response = await app.inject('/readyz')
   isProblem(t, response, 'unavailable')
@@ -33,7 +33,7 @@ const isReady = async (t: Test) => t.equal((await app.inject('/readyz')).statusC
 
 t.test('GET /readyz while the database cannot answer → 503 unavailable with Retry-After, and the log has the error', async (t) => {
   sql(path, 'ALTER TABLE users RENAME TO elsewhere')
-  t.match(await missing(t), { level: 40, msg: 'not ready', missing: 'database', err: { type: 'Unavailable', stack: /no such table/ } })
+  t.match(await notReady(t), { level: 40, msg: 'not ready', missing: 'database', err: { type: 'Unavailable', stack: /no such table/ } })
   sql(path, 'ALTER TABLE elsewhere RENAME TO users')
   await isReady(t)
 })
@@ -41,17 +41,17 @@ t.test('GET /readyz while the database cannot answer → 503 unavailable with Re
 t.test('GET /readyz on the tables of an earlier release → 503; with no key that signs → 503; about to stop → 503', async (t) => {
   const [newest] = select(path, 'SELECT * FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 1')
   sql(path, 'DELETE FROM __drizzle_migrations WHERE hash = ?', newest?.['hash'])
-  t.match(await missing(t), { msg: 'not ready', missing: 'migrations', reason: String })
+  t.match(await notReady(t), { msg: 'not ready', missing: 'migrations', reason: String })
   sql(path, 'INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)', newest?.['hash'], newest?.['created_at'])
   await isReady(t)
 
   sql(path, 'UPDATE signing_keys SET revoked_at = 1')
   await app.keys.reload()
-  t.match(await missing(t), { msg: 'not ready', missing: 'keys', reason: String })
+  t.match(await notReady(t), { msg: 'not ready', missing: 'keys', reason: String })
   sql(path, 'UPDATE signing_keys SET revoked_at = NULL')
   await app.keys.reload()
   await isReady(t)
 
   app.beginClosing()
-  t.match(await missing(t), { msg: 'not ready', missing: 'time', reason: String })
+  t.match(await notReady(t), { msg: 'not ready', missing: undefined, reason: 'the service is about to stop' })
 })
