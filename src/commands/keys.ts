@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { ofSharedSecret } from '../algorithms.ts'
 import { listKeys, revokeKey, rotateKey } from '../key-rotation.ts'
 import { withExamples } from './examples.ts'
 import { outputOf, time } from './output.ts'
@@ -6,13 +7,15 @@ import { record, Refused, type Terminal, withKeys } from './terminal.ts'
 
 export function addKeyCommands (program: Command, terminal: Terminal) {
   const keys = program.command('keys').description('The keys that sign access tokens')
-  const { done, list } = outputOf(program, terminal)
+  const { done, list, note } = outputOf(program, terminal)
 
   withExamples(keys.command('list').description('Show every key and the part it plays'), ['latchkey keys list'])
     .action(() => withKeys(terminal, async (dependencies) => {
       const all = await listKeys(dependencies)
       // The key of the first start has signed from the beginning.
       await list(all.map(({ kid, alg, state, activeFrom }) => ({ kid, alg, state, from: time(activeFrom || null) })), ['kid', 'alg', 'state', 'from'])
+      const { algorithm } = dependencies.settings
+      if (ofSharedSecret(algorithm)) note(`${algorithm}: access tokens are signed with LATCHKEY_HS_SECRET, and with none of these`)
     }))
 
   withExamples(keys.command('rotate').description('Announce a new key; it signs six minutes later')

@@ -39,7 +39,12 @@ export function outputOf (program: Command, { print, styled = false }: Terminal)
     }
   }
 
-  return { done, show, list }
+  /** What people alone have to be told. */
+  function note (sentence: string) {
+    if (!asJson()) print(sentence)
+  }
+
+  return { done, show, list, note }
 }
 
 /** At least one, be it empty. */

@@ -1,13 +1,21 @@
 import t from 'tap'
 import { ANNOUNCEMENT } from '../../src/key-life.ts'
 import { getPrivate, refresh, registerAndLogin } from '../fixtures/app.ts'
-import { serviceAndCommands } from '../fixtures/commands.ts'
+import { commandLine, serviceAndCommands } from '../fixtures/commands.ts'
 
 t.test('keys list shows the key of the first start as signing', async (t) => {
   const { app, latchkey } = await serviceAndCommands(t)
   const kid = app.keys.signer()?.kid
   t.strictSame(await latchkey('keys', 'list'), ['KID                                          ALG    STATE    FROM', `${kid}  ES256  signing  -`])
   t.strictSame(await latchkey('keys', 'list', '--json'), [`{"kid":"${kid}","alg":"ES256","state":"signing","from":null}`])
+})
+
+t.test('keys list where a shared secret signs → says so, to people', async (t) => {
+  const { app, path, clock } = await serviceAndCommands(t)
+  const latchkey = commandLine(path, clock.now, { env: { LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: 'Zt5xQ9bLw2Vn8Rk4Jd7Gs0Yh3Mf6Pc1TaE' } })
+  const kid = app.keys.signer()?.kid
+  t.strictSame((await latchkey('keys', 'list')).slice(1), [`${kid}  ES256  reserve  -`, 'HS256: access tokens are signed with LATCHKEY_HS_SECRET, and with none of these'])
+  t.strictSame(await latchkey('keys', 'list', '--json'), [`{"kid":"${kid}","alg":"ES256","state":"reserve","from":null}`])
 })
 
 t.test('keys rotate announces a key, lets it sign six minutes later, and logs nobody out', async (t) => {
