@@ -47,14 +47,15 @@ export interface FieldError {
   detail: string
 }
 
-/** How many characters a text needs, and how many it may have; what is not said here, nobody is told. */
-export type Limits = Partial<Record<FieldCode, number>>
+/** How many characters a text needs, and how many it may have, or a sentence of its own; what is not said here, nobody is told. */
+export type Limits = Partial<Record<FieldCode, number | string>>
 
-export function fieldError (pointer: string, code: FieldCode, limit?: number): FieldError {
+export function fieldError (pointer: string, code: FieldCode, limit?: Limits[FieldCode]): FieldError {
   return { pointer, code, detail: fieldDetail(code, limit) }
 }
 
-export function fieldDetail (code: FieldCode, limit: number | undefined): string {
+export function fieldDetail (code: FieldCode, limit: Limits[FieldCode]): string {
+  if (typeof limit === 'string') return limit
   const detail = fieldCatalogue[code]
   return limit === undefined ? detail : detail.replace(/\.$/, `: ${limit} characters at ${code === 'too_short' ? 'least' : 'most'}.`)
 }

@@ -1,4 +1,4 @@
-import { type FieldCode, type FieldError, fieldError } from './errors.ts'
+import { type FieldCode, type FieldError, fieldError, type Limits } from './errors.ts'
 
 /** What Ajv says of one fault. */
 interface Fault {
@@ -22,11 +22,11 @@ export function fieldErrors (found: Fault[]): FieldError[] {
   return [...byPointer.values()].slice(0, MOST)
 }
 
-function fieldAtFault ({ keyword, instancePath, params }: Fault): { pointer: string, code: FieldCode, limit?: number | undefined } {
+function fieldAtFault ({ keyword, instancePath, params }: Fault): { pointer: string, code: FieldCode, limit?: Limits[FieldCode] } {
   if (keyword === 'required') return { pointer: `${instancePath}/${escape(params['missingProperty'])}`, code: 'required' }
   if (keyword === 'additionalProperties') return { pointer: `${instancePath}/${escape(params['additionalProperty'])}`, code: 'unknown_field' }
   // Our own keyword puts a code of the catalogue there, and its limit (`src/policy-keyword.ts`).
-  if (keyword === 'x-policy') return { pointer: instancePath, code: params['code'] as FieldCode, limit: params['limit'] as number | undefined }
+  if (keyword === 'x-policy') return { pointer: instancePath, code: params['code'] as FieldCode, limit: params['limit'] as Limits[FieldCode] }
   return { pointer: instancePath, code: codesByKeyword[keyword] ?? 'format' }
 }
 

@@ -3,7 +3,10 @@ import { domainToASCII, domainToUnicode } from 'node:url'
 /** Django's characters; a Unicode letter is a letter. */
 const username = /^[\p{L}\p{M}\p{N}@.+_-]+$/u
 const LONGEST_USERNAME = 150
-export const usernameLimits = { too_long: LONGEST_USERNAME }
+export const usernameLimits = {
+  too_long: LONGEST_USERNAME,
+  format: 'Letters, digits and @ . + - _ only; one with an @ has to be the account\'s own e-mail address.'
+}
 
 /** RFC 5321 §4.1.2 dot-string with RFC 6531's letters; no quoted form. */
 const localPart = /^[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+(?:\.[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+)*$/u

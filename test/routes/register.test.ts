@@ -147,6 +147,13 @@ t.test('POST /register, too long → 400, and what the most is', async (t) => {
   t.equal(password.detail, 'This field is too long: 1024 characters at most.')
 })
 
+t.test('POST /register, a username with another\'s address, or with a space → 400, and what it may be', async (t) => {
+  for (const username of ['victim@example.org', 'a b']) {
+    const [name] = (await post(shared, '/register', { username, password: PASSWORD, email: 'ada@example.net' })).json().errors
+    t.match(name, { code: 'format', detail: 'Letters, digits and @ . + - _ only; one with an @ has to be the account\'s own e-mail address.' })
+  }
+})
+
 t.test('POST /register never echoes what was sent → 400, 409', async (t) => {
   await register(shared, 'sentinel-name', { email: 'sentinel@example.org' })
   for (const body of [
