@@ -1,4 +1,5 @@
 import closeWithGrace from 'close-with-grace'
+import { statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { build } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
@@ -8,6 +9,7 @@ import { secretPath } from './secrets.ts'
 /** Longer than the service takes to close; then the process ends all the same. */
 const LONGEST_CLOSE = 20_000
 const LONGEST_RECORD = 1_000
+const OTHERS_READ = 0o004
 
 /**
  * Runs the service until a signal ends it. Resolves when it listens.
@@ -16,6 +18,7 @@ const LONGEST_RECORD = 1_000
 export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
   const config = loadConfig(env)
   const app = await build(config)
+  warnOfOpenSecret(config, app.log)
   await app.listen({ host: config.host, port: config.port })
   closeWithGrace({ delay: config.shutdownDelay + LONGEST_CLOSE, logger: app.log }, async ({ signal, err }) => {
     app.beginClosing()
@@ -29,6 +32,13 @@ export async function serve (env?: NodeJS.ProcessEnv): Promise<void> {
     await app.close()
   })
   announce(config, app.listeningOrigin)
+}
+
+/** It is made for its owner alone; one that was copied, or restored, may have another mode. */
+function warnOfOpenSecret ({ secret, database }: Config, log: { warn: (line: string) => void }) {
+  if (secret !== undefined) return
+  const path = secretPath(database)
+  if ((statSync(path).mode & OTHERS_READ) !== 0) log.warn(`${path} can be read by every user of this machine: chmod 600 keeps it to its owner`)
 }
 
 /** For the person at the terminal; the log goes to standard output. */

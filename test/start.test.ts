@@ -50,6 +50,17 @@ t.test('with a secret of its own → no secret file, and no word of one; without
   t.notMatch(out + err, new RegExp(`${SECRET}|COST`))
 })
 
+t.test('a secret file that every user can read → it starts, and the log warns; of its owner and group → no word', async (t) => {
+  for (const [mode, warned] of [[0o644, true], [0o640, false]] as const) {
+    const path = folder(t)
+    writeFileSync(join(path, 'secret'), SECRET, { mode })
+    const server = startServer(t, dataIn(path), { counted: true })
+    await server.origin
+    const { out } = await server.stop('SIGTERM')
+    t.equal(out.includes(`${path}/secret can be read by every user of this machine`), warned)
+  }
+})
+
 t.test('SIGTERM, SIGINT → exit 0, and the data is there at the next start', async (t) => {
   const path = folder(t)
   const first = startServer(t, dataIn(path))
