@@ -13,7 +13,7 @@ async function cors (app: FastifyInstance, { origins }: { origins: string[] }) {
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
     allowedHeaders: ['Authorization', 'Content-Type'],
-    exposedHeaders: ['Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset', 'WWW-Authenticate'],
+    exposedHeaders: ['Retry-After', 'RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset', 'WWW-Authenticate', 'X-Request-Id'],
     maxAge: PREFLIGHT_KEPT_S
   }
   // Any other OPTIONS request is refused like a method that we do not know (`plugins/not-found.ts`).

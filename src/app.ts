@@ -23,6 +23,7 @@ import pipelining from '../plugins/pipelining.ts'
 import purge from '../plugins/purge.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import refreshCookie from '../plugins/refresh-cookie.ts'
+import requestId from '../plugins/request-id.ts'
 import securityHeaders from '../plugins/security-headers.ts'
 import simpleJwtManners from '../plugins/simple-jwt.ts'
 import tokens from '../plugins/tokens.ts'
@@ -73,6 +74,7 @@ export async function build (config: Config, { now, random }: Surroundings = { r
   await app.register(pipelining)
   await app.register(clientAddress)
   await app.register(closing, { grace: CLOSING_GRACE })
+  await app.register(requestId)
   await app.register(noStore)
   await app.register(securityHeaders, config)
   await app.register(errors)
@@ -121,7 +123,7 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
   return {
     logger: { level: config.logLevel },
     logController: requestLog,
-    genReqId: requestId,
+    genReqId: idOf,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
     connectionTimeout: LONGEST_SILENCE,
@@ -147,6 +149,6 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
 }
 
 /** A caller's own id is kept when it is a UUID, so that one id follows a request through several services; nothing else can get into the log. */
-function requestId ({ headers: { 'x-request-id': given } }: IncomingMessage): string {
+function idOf ({ headers: { 'x-request-id': given } }: IncomingMessage): string {
   return typeof given === 'string' && isUuid(given) ? given : randomUUID()
 }

@@ -33,6 +33,10 @@ const allowOrigin = {
   }
 }
 
+const requestId = {
+  'X-Request-Id': { description: 'Names this request in the service\'s log; the caller\'s own, where that is a UUID.', schema: { type: 'string', format: 'uuid', maxLength: 36 } }
+}
+
 /** Health is asked by load balancers, which have no limit. */
 const isLimited = ({ tags = [] }: Operation) => !tags.includes('Health')
 
@@ -45,9 +49,9 @@ export function completeContract<T extends object> (contract: T, examples: Recor
   // For Spectral: our own services and strangers alike may call it.
   for (const server of servers) Object.assign(server, { 'x-internal': false })
   const operations = Object.values(paths).flatMap((methods) => Object.values(methods))
-  if (components) Object.assign(components, { headers: { ...limited, ...allowOrigin }, examples: pick(examples, namedBy(operations)) })
+  if (components) Object.assign(components, { headers: { ...limited, ...requestId, ...allowOrigin }, examples: pick(examples, namedBy(operations)) })
   for (const operation of operations) {
-    const headers = references({ ...(isLimited(operation) && limited), ...allowOrigin })
+    const headers = references({ ...(isLimited(operation) && limited), ...requestId, ...allowOrigin })
     for (const response of Object.values(operation.responses)) response.headers = { ...response.headers, ...headers }
     const { requestBody } = operation
     if (requestBody?.content['application/json']?.schema.$ref === '#/components/schemas/RefreshRequest') requestBody.required = false

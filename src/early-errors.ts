@@ -37,6 +37,7 @@ function answer (code: Code, requestId: string): string {
     `Content-Type: ${PROBLEM_TYPE}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
+    `X-Request-Id: ${requestId}`,
     'X-Content-Type-Options: nosniff',
     'Connection: close',
     '',
@@ -52,5 +53,5 @@ export function answerRouterError ({ code }: FastifyError, request: FastifyReque
   const unread = code === 'FST_ERR_BAD_URL'
   const body = problem(unread ? 'invalid_request' : 'not_found', request.id)
   request.server.metrics?.requests.inc({ method: request.method, route: unread ? UNREAD : NO_ROUTE, status: body.status })
-  reply.code(body.status).headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).type(PROBLEM_TYPE).send(JSON.stringify(body))
+  reply.code(body.status).headers({ 'cache-control': 'no-store', 'x-request-id': request.id, 'x-content-type-options': 'nosniff' }).type(PROBLEM_TYPE).send(JSON.stringify(body))
 }

@@ -56,7 +56,8 @@ t.test('the examples are of one account: its token is verified by the example of
 })
 
 const noStore: [string, string] = ['cache-control', 'no-store']
-const healthy: Answer = { method: 'GET', path: '/livez', status: 200, headers: [noStore, ['content-type', 'application/json; charset=utf-8']], body: '{"status":"ok"}' }
+const requestId: [string, string] = ['x-request-id', '0199d0c3-0000-7000-8000-000000000000']
+const healthy: Answer = { method: 'GET', path: '/livez', status: 200, headers: [noStore, requestId, ['content-type', 'application/json; charset=utf-8']], body: '{"status":"ok"}' }
 
 t.test('what holds answers against the contract lets good ones through', async () => {
   assertDeclared(healthy)

@@ -22,7 +22,7 @@ function isLast (t: Test, answer: string, code: Code, about: string): string {
   const { status, headers, body } = parseAnswer(Buffer.from(answer))
   const { request_id: id, ...problem } = JSON.parse(body)
   t.match(new Map(headers), new Map([
-    ['content-type', 'application/problem+json; charset=utf-8'], ['content-length', String(Buffer.byteLength(body))], ['cache-control', 'no-store'], ['connection', 'close']
+    ['content-type', 'application/problem+json; charset=utf-8'], ['content-length', String(Buffer.byteLength(body))], ['cache-control', 'no-store'], ['x-request-id', id], ['connection', 'close']
   ]), about)
   t.strictSame({ status, ...problem }, { type: 'about:blank', code, ...catalogue[code] }, about)
   t.match(id, /^[0-9a-f-]{36}$/)

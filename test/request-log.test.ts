@@ -100,6 +100,15 @@ t.test('a problem names its line: request_id is reqId', async (t) => {
   t.match(line, { reqId: id, status: 401 })
 })
 
+t.test('an answer that is no problem names its line, too: X-Request-Id is reqId', async (t) => {
+  for (const path of ['/livez', '/docs', '/.well-known/jwks.json']) {
+    let id: string | null = null
+    const [line] = await logged(async () => { id = (await send('GET', path)).headers.get('x-request-id') }, 1)
+    t.type(id, 'string')
+    t.match(line, { reqId: id, path, status: 200 })
+  }
+})
+
 t.test('a request whose path cannot be decoded, has a fragment, or tries to forge a line → one line of its own', async (t) => {
   const lines = await logged(async () => {
     await exchange(origin, get('/%zz?sentinel'))

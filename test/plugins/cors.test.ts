@@ -6,7 +6,7 @@ import { operations, resources } from '../fixtures/operations.ts'
 const APP = 'https://app.example.com'
 const OTHER_APP = 'http://localhost:5173'
 const strangers = ['https://evil.example', 'null', '', '*', `${APP}/`, APP.toUpperCase(), `${APP}:443`, `${APP}.evil.example`, `${APP}, ${APP}`, 'http://app.example.com', 'https://sub.app.example.com', 'http://localhost']
-const EXPOSED = 'Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate'
+const EXPOSED = 'Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate, X-Request-Id'
 
 const path = folder(t)
 const app = await build(t, { path, env: { LATCHKEY_CORS_ORIGINS: `${APP},${OTHER_APP}`, LATCHKEY_RATE_LIMIT: 'login=1/1m' } })
