@@ -1,7 +1,5 @@
 import Fastify, { type FastifyHttpOptions, type FastifyInstance } from 'fastify'
-import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, Server } from 'node:http'
-import { validate as isUuid } from 'uuid'
+import type { Server } from 'node:http'
 import audit from '../plugins/audit.ts'
 import auth from '../plugins/auth.ts'
 import closing from '../plugins/closing.ts'
@@ -42,6 +40,7 @@ import { answerRouterError, createClientErrorAnswer } from './early-errors.ts'
 import type { Config } from './config.ts'
 import { expectSecret } from './missing-secret.ts'
 import { policyKeyword } from './policy-keyword.ts'
+import { idOfRequest } from './request-id.ts'
 import { RequestLog } from './request-log.ts'
 import { BODY_LIMIT } from './schemas.ts'
 import { loadSecrets } from './secrets.ts'
@@ -123,7 +122,7 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
   return {
     logger: { level: config.logLevel },
     logController: requestLog,
-    genReqId: idOf,
+    genReqId: idOfRequest,
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     requestTimeout: config.requestTimeout,
     connectionTimeout: LONGEST_SILENCE,
@@ -146,9 +145,4 @@ function serverOptions (config: Config): FastifyHttpOptions<Server> {
     frameworkErrors: answerRouterError,
     clientErrorHandler: createClientErrorAnswer(requestLog)
   }
-}
-
-/** A caller's own id is kept when it is a UUID, so that one id follows a request through several services; nothing else can get into the log. */
-function idOf ({ headers: { 'x-request-id': given } }: IncomingMessage): string {
-  return typeof given === 'string' && isUuid(given) ? given : randomUUID()
 }
