@@ -87,7 +87,7 @@ async function insertWhereNeeded ({ store, secrets, settings, now }: Dependencie
     await store.rewrapSigningKey(rewrap(row, secretOf(row, secrets), secrets.primary))
   }
   if (ofSharedSecret(algorithm)) return
-  const insert = (activeFrom: number) => store.insertSigningKey(createSigningKey(algorithm, secrets.primary, { now: now(), activeFrom }))
+  const insert = async (activeFrom: number) => await store.insertSigningKey(await createSigningKey(algorithm, secrets.primary, { now: now(), activeFrom }))
   if (signerAt(rows, now()) === undefined) {
     // Two first starts agree: `activeFrom` is unique. Where there are keys, revoked or still to come, 0 may be taken.
     await insert(rows.length === 0 ? 0 : now())

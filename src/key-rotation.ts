@@ -30,7 +30,7 @@ export async function rotateKey ({ store, secrets, settings, now }: Dependencies
   for (const key of await store.listSigningKeys()) if (key.revokedAt === null) secretOf(key, secrets)
   const time = now()
   const activeFrom = immediately ? time : time + ANNOUNCEMENT
-  return await store.insertSigningKey(createSigningKey(algorithm, secrets.primary, { now: time, activeFrom }))
+  return await store.insertSigningKey(await createSigningKey(algorithm, secrets.primary, { now: time, activeFrom }))
 }
 
 /**

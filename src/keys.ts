@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPair, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
+import { promisify } from 'node:util'
 import { type KeyPairAlgorithm, keyPairAlgorithms } from './algorithms.ts'
 import { ConfigError } from './config.ts'
 import type { SigningKey } from './db/open.ts'
@@ -7,13 +8,14 @@ import type { SecretKeys, Secrets } from './secrets.ts'
 /** OpenSSL's curve for each algorithm of elliptic curves (RFC 7518 §3.4); EdDSA is Ed25519, RSA is 3072 bits, whatever the hash. */
 const curves: Partial<Record<KeyPairAlgorithm, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }
 const RSA_BITS = 3_072
+const generate = promisify(generateKeyPair)
 
 /** The members that RFC 7638 §3.2 (and RFC 8037 §2) hash, of whichever kind of key, in its order; nothing else of a JWK is published. */
 const members = ['crv', 'e', 'kty', 'n', 'x', 'y'] as const
 
 /** A new signing key as it is stored, its private part encrypted under `secret`; it signs from `activeFrom` (ms) on. */
-export function createSigningKey (alg: KeyPairAlgorithm, secret: SecretKeys, { now, activeFrom }: { now: number, activeFrom: number }): SigningKey {
-  const { privateKey, publicKey } = generateKeyPair(alg)
+export async function createSigningKey (alg: KeyPairAlgorithm, secret: SecretKeys, { now, activeFrom }: { now: number, activeFrom: number }): Promise<SigningKey> {
+  const { privateKey, publicKey } = await makeKeyPair(alg)
   const jwk = publicMembers(publicKey.export({ format: 'jwk' }))
   const kid = thumbprint(jwk)
   return {
@@ -28,10 +30,11 @@ export function createSigningKey (alg: KeyPairAlgorithm, secret: SecretKeys, { n
   }
 }
 
-function generateKeyPair (alg: KeyPairAlgorithm): { privateKey: KeyObject, publicKey: KeyObject } {
+/** On a thread: a key of RSA may take seconds. */
+async function makeKeyPair (alg: KeyPairAlgorithm): Promise<{ privateKey: KeyObject, publicKey: KeyObject }> {
   const namedCurve = curves[alg]
-  if (namedCurve !== undefined) return generateKeyPairSync('ec', { namedCurve })
-  return alg === 'EdDSA' ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: RSA_BITS })
+  if (namedCurve !== undefined) return await generate('ec', { namedCurve })
+  return alg === 'EdDSA' ? await generate('ed25519', undefined) : await generate('rsa', { modulusLength: RSA_BITS })
 }
 
 function publicMembers (jwk: JsonWebKey): JsonWebKey {

@@ -192,7 +192,7 @@ t.test('GET /private with HS256 while another process puts a key under a secret 
   const path = folder(t)
   const app = await build(t, { path, env: { LATCHKEY_ALGORITHM: 'HS256', LATCHKEY_HS_SECRET: SHARED } })
   const { primary } = secretsOf(path, { LATCHKEY_SECRET: NEXT })
-  t.ok(await app.db.store.insertSigningKey(createSigningKey('ES256', primary, { now: 1, activeFrom: 2 })))
+  t.ok(await app.db.store.insertSigningKey(await createSigningKey('ES256', primary, { now: 1, activeFrom: 2 })))
   await app.keys.reload()
   const { access_token: token } = await registerAndLogin(app)
   t.equal((await getPrivate(app, token)).statusCode, 200)

@@ -71,7 +71,7 @@ t.test('latchkey keys rotate, keys revoke with another secret than the service\'
 t.test('GET /private where another process has put a key under a secret that is not configured here → 401 for its tokens; a revocation is seen all the same', async (t) => {
   const { app, path, clock, operator, kid, access_token: token } = await service(t)
   const { primary } = secretsOf(path, foreign)
-  const stranger = createSigningKey('ES256', primary, { now: clock.now(), activeFrom: clock.now() })
+  const stranger = await createSigningKey('ES256', primary, { now: clock.now(), activeFrom: clock.now() })
   t.ok(await app.db.store.insertSigningKey(stranger))
   await rotateKey({ ...operator, secrets: secretsOf(path, { LATCHKEY_SECRET_FALLBACKS: foreign.LATCHKEY_SECRET }), now: () => clock.now() + 1 }, { immediately: true })
 

@@ -37,14 +37,15 @@ for (const alg of algorithms) {
   t.test(`a new ${alg} key: its kid is its RFC 7638 thumbprint, its halves belong together, and only who has the secret reads it`, async (t) => {
     const { primary } = secretsOf(folder(t))
     const { primary: stranger } = secretsOf(folder(t))
-    const key = createSigningKey(alg, primary, { now: 1, activeFrom: 2 })
+    const key = await createSigningKey(alg, primary, { now: 1, activeFrom: 2 })
     t.match(key, { alg, keyId: primary.id, activeFrom: 2, createdAt: 1, revokedAt: null })
     t.equal(key.kid, await calculateJwkThumbprint(JSON.parse(key.publicJwk)))
     t.equal(createPublicKey(privatePem(unwrap(key, primary))).export({ type: 'spki', format: 'pem' }), publicPem(key))
     t.match(createPublicKey(publicPem(key)).asymmetricKeyDetails, { ES256: { namedCurve: 'prime256v1' }, EdDSA: {}, RS256: { modulusLength: 3072, publicExponent: 65_537n } }[alg])
 
     t.throws(() => unwrap(key, stranger))
-    t.throws(() => unwrap({ ...key, kid: createSigningKey('ES256', primary, { now: 1, activeFrom: 2 }).kid }, primary), 'it is bound to the kid')
+    const { kid } = await createSigningKey('ES256', primary, { now: 1, activeFrom: 2 })
+    t.throws(() => unwrap({ ...key, kid }, primary), 'it is bound to the kid')
     const bytes = Buffer.from(key.encryptedKey, 'base64url')
     for (const at of [0, 11, 12, Math.floor(bytes.length / 2), bytes.length - 17, bytes.length - 16, bytes.length - 1]) {
       const altered = Buffer.from(bytes)

@@ -98,7 +98,7 @@ t.test('latchkey import of two keys that begin at one moment → one of them is 
   const { lines } = await house(t)
   const [header = '', key = ''] = lines.split('\n')
   const { primary } = loadSecrets(loadConfig(here(folder(t))))
-  const second = JSON.stringify({ signing_key: createSigningKey('ES256', primary, { now: START, activeFrom: JSON.parse(key).signing_key.activeFrom }) })
+  const second = JSON.stringify({ signing_key: await createSigningKey('ES256', primary, { now: START, activeFrom: JSON.parse(key).signing_key.activeFrom }) })
   await t.rejects(imported(here(folder(t)), [header, key, second].join('\n')), { message: /: signing key [\w-]{43}$/ })
 })
 
