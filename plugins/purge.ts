@@ -28,13 +28,21 @@ async function purge (app: FastifyInstance, { auditRetention }: Options) {
   const purgeAll = async () => {
     for (const batch of batches) while (!app.isClosing() && await batch() === PURGED_AT_ONCE);
   }
-  app.decorate('purge', purgeAll)
+  let underWay = Promise.resolve()
+  /** One at a time: that of the start may last. */
+  const purgeInTurn = () => {
+    underWay = underWay.then(purgeAll, purgeAll)
+    return underWay
+  }
+  app.decorate('purge', purgeInTurn)
   const failed = (error: unknown) => app.log.error({ err: error }, 'expired rows could not be purged')
-  const stop = every(EVERY, purgeAll, failed)
-  let first: Promise<void> | undefined
+  const stop = every(EVERY, purgeInTurn, failed)
   // Not waited for: after a long pause it takes its time. Nor does a disk that is full make the start a failure: what needs no write goes on.
-  app.addHook('onReady', async () => { first = purgeAll().catch(failed) })
-  app.addHook('onClose', async () => { await Promise.all([first, stop()]) })
+  app.addHook('onReady', async () => { purgeInTurn().catch(failed) })
+  app.addHook('onClose', async () => {
+    await stop()
+    await underWay.catch(() => {})
+  })
 }
 
 export default fp(purge, { fastify: '5.x', name: 'purge', dependencies: ['clock', 'closing'] })
