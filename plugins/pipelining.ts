@@ -53,6 +53,8 @@ async function pipelining (app: FastifyInstance) {
       reply.log.info({ ip: socket.remoteAddress }, 'too many requests were sent ahead: the connection ends')
       line.last.header('connection', 'close').raw.once('finish', () => socket.destroySoon())
     }
+    // Newer versions of Node tell of each in the end that it is closed: a thousand lines of the log for one packet.
+    reply.raw.removeAllListeners('close')
     return reply.hijack()
   }
 }
