@@ -19,7 +19,8 @@ async function statements (t: Test, request: () => Promise<{ statusCode: number 
   })
   t.equal(Math.floor((await request()).statusCode / 100), 2)
   watch.restore()
-  return found
+  // Every 30 s an application reads its keys, whoever asks meanwhile.
+  return found.filter((name) => name !== 'list_signing_keys')
 }
 
 t.test('GET /private → 200, for one SELECT', async (t) => {
