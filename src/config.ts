@@ -17,12 +17,6 @@ export class ConfigError extends Error {
 
 export type Setting = (typeof Settings.properties)[keyof typeof Settings.properties]
 
-interface Given {
-  key: string
-  schema: Setting
-  value: string
-}
-
 const names = Object.values(Settings.properties).map(envName)
 
 /** Of a name that nobody knows, so much may be otherwise in the one that is meant. */
@@ -36,13 +30,14 @@ const injectedByKubernetes = /^LATCHKEY_(SERVICE_|PORT_|PORT=(tcp|udp|sctp):\/\/
  * @throws ConfigError naming each setting that is unknown or unreadable, or each that contradicts another.
  */
 export function loadConfig (env: NodeJS.ProcessEnv = environment()): Config {
-  const given = Object.entries(Settings.properties).flatMap(([key, schema]): Given[] => {
-    const value = env[envName(schema)] || schema['default']
-    return value === undefined ? [] : [{ key, schema, value }]
+  const given = Object.entries(Settings.properties).flatMap(([key, schema]) => {
+    const text = env[envName(schema)] || schema['default']
+    return text === undefined ? [] : [{ key, name: envName(schema), ...decode(schema, text) }]
   })
-  refuse([...unknownNames(env), ...given.flatMap(unreadable)])
-  // Each value is decoded by the schema of its key, and those without a default are optional.
-  const settings = Object.fromEntries(given.map(({ key, schema, value }) => [key, Value.Decode(schema, value)])) as Values
+  const unreadable = given.flatMap(({ name, fault }) => fault === null ? [] : [`${name}: ${fault}`])
+  refuse([...unknownNames(env), ...unreadable])
+  // Each value was decoded by the schema of its key, and those without a default are optional.
+  const settings = Object.fromEntries(given.map(({ key, value }) => [key, value])) as Values
   const config = { ...settings, publicUrl: settings.publicUrl ?? `http://localhost:${settings.port}` }
   refuse(contradictions(config))
   return config
@@ -72,20 +67,14 @@ export function envName (setting: Setting): string {
   return String(setting['env'])
 }
 
-/** What is wrong with the text of a setting. */
-export function faultOf (schema: Setting, value: string): string | null {
+/** What the text of a setting says, and what is wrong with it. */
+export function decode (schema: Setting, text: string): { value?: unknown, fault: string | null } {
   try {
-    Value.Decode(schema, value)
-    return null
+    return { value: Value.Decode(schema, text), fault: null }
   } catch (error) {
     // TypeBox wraps what a decoder throws; a string, which every value is, fails in no other way.
-    return (error as TransformDecodeError).error.message
+    return { fault: (error as TransformDecodeError).error.message }
   }
-}
-
-function unreadable ({ schema, value }: Given): string[] {
-  const fault = faultOf(schema, value)
-  return fault === null ? [] : [`${envName(schema)}: ${fault}`]
 }
 
 function unknownNames (env: NodeJS.ProcessEnv): string[] {

@@ -191,7 +191,7 @@ t.test('a line that cannot become an account → told with its reason, with ever
   t.strictSame(rows(path), [])
 })
 
-t.test('a line whose claims have thousands of levels → refused as any that have too many, and the lines after it are imported', async (t) => {
+t.test('a line whose claims have thousands of levels → refused like others that have too many, and the lines after it are imported', async (t) => {
   const path = folder(t)
   const deep = lines({ username: 'deep', claims: { a: 0 } }).replace('"a":0', `"a":${'['.repeat(30_000)}${']'.repeat(30_000)}`)
   const run = await given(path, 'ndjson', `${deep}\n${lines({ username: 'ada' })}`)

@@ -12,7 +12,7 @@ export function addMigrateCommand (program: Command, terminal: Terminal) {
     .action(async ({ check = false }: { check?: boolean }) => {
       const settings = loadConfig(terminal.env)
       if (check) await expectDatabase(settings)
-      const { made } = await migrateDatabase(settings, { check })
+      const made = check ? 0 : (await migrateDatabase(settings, { check })).made
       done(made === 0 ? 'the tables are up to date' : `the tables are up to date; migrations made: ${made}`, { made })
     })
 }

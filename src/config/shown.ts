@@ -1,4 +1,4 @@
-import { envName, faultOf, type Setting } from '../config.ts'
+import { decode, envName, type Setting } from '../config.ts'
 import { Settings } from './settings.ts'
 
 /** A type, not an interface: it can be shown like any row. */
@@ -19,7 +19,7 @@ export function shownSettings (env: NodeJS.ProcessEnv): ShownSetting[] {
   return Object.values(Settings.properties).map((schema) => {
     const setting = envName(schema)
     const value = env[setting] || schema['default']
-    const fault = value === undefined ? null : faultOf(schema, value)
+    const fault = value === undefined ? null : decode(schema, value).fault
     return { setting, value: shown(schema, value, fault), source: env[setting] ? 'environment' : value === undefined ? null : 'default', fault }
   })
 }
